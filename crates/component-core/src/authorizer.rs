@@ -1,0 +1,429 @@
+//! One authorizer as it stands in the table, and every change that may come over it. No I/O, no clock.
+
+use std::time::Duration;
+
+use crate::id::AuthorizerAppId;
+use crate::lease::{Lease, LeaseSlot};
+use crate::time::Timestamp;
+use crate::token::{AuthorizerAccessToken, AuthorizerRefreshToken, Expiring, Secret};
+
+/// An authorizer's row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authorizer {
+    /// Whose row it is.
+    pub appid: AuthorizerAppId,
+    /// Grows with every write of the row: a write that read an older one is refused.
+    pub generation: u64,
+    /// Whether the component may act for it.
+    pub standing: Standing,
+    /// `CreateTime` of the newest authorization taken, or a moment known to lie before it.
+    pub auth_epoch: Timestamp,
+    /// `CreateTime` of the newest revocation taken; zero if there was none.
+    pub revoked_at: Timestamp,
+    /// The refresh token to use.
+    pub refresh_token: Option<Secret<AuthorizerRefreshToken>>,
+    /// Refresh tokens that WeChat gave and has not refused, newest first, without the one above.
+    pub history: Vec<Secret<AuthorizerRefreshToken>>,
+    /// The newest access token.
+    pub access_token: Option<Expiring<AuthorizerAccessToken>>,
+    /// The lease whose answer `access_token` is.
+    pub token_seq: u64,
+    /// Who renews it.
+    pub lease: LeaseSlot,
+    /// Renewals that failed in a row.
+    pub failures: u32,
+    /// Code of the error that ended the last renewal, if that failed.
+    pub failure: Option<String>,
+    /// When the refresher should look at it; never, if it may not or need not.
+    pub due_at: Option<Timestamp>,
+    /// Ids of the permission sets that the authorizer granted (`func_info`).
+    pub permission_sets: Vec<u64>,
+    /// The account's name (`nick_name`).
+    pub name: Option<String>,
+    /// The vendor's own name for it, from the link it came by.
+    pub reference: Option<String>,
+    /// When a tombstone may be forgotten.
+    pub ttl: Option<Timestamp>,
+}
+
+/// Whether the component may act for an authorizer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It may.
+    Authorized,
+    /// The authorizer has withdrawn it; the row is a tombstone that orders what comes late.
+    Revoked,
+    /// WeChat refuses every refresh token we have: the authorizer must go through the page again.
+    ReauthorizationRequired,
+}
+
+/// What WeChat says is granted: by an exchanged code, or in its list.
+#[derive(Clone, Debug, Default)]
+pub struct Granted {
+    /// Absent from the list, and for accounts without API permission.
+    pub access_token: Option<Expiring<AuthorizerAccessToken>>,
+    /// Absent, in the list too, until a code was exchanged.
+    pub refresh_token: Option<Secret<AuthorizerRefreshToken>>,
+    /// Empty if WeChat did not say.
+    pub permission_sets: Vec<u64>,
+}
+
+/// When an authorization took place, as far as its source can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// WeChat's `CreateTime` of a notice, or `auth_time` of the list.
+    At(Timestamp),
+    /// A browser came back with a code that was good. WeChat's own time for it comes with the notice.
+    Since {
+        /// When the browser's way began.
+        since: Timestamp,
+        /// The authorization is known to be newer than any revocation up to this moment.
+        after_revocations_until: Timestamp,
+    },
+}
+
+/// What WeChat answered to a refresh token.
+#[derive(Clone, Debug)]
+pub struct Renewal {
+    /// The new access token.
+    pub access_token: Expiring<AuthorizerAccessToken>,
+    /// The refresh token that worked, or the one WeChat sent instead of it.
+    pub refresh_token: Secret<AuthorizerRefreshToken>,
+}
+
+/// What an `unauthorized` notice means for a row.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Revocation {
+    /// Write this tombstone.
+    Tombstone(Authorizer),
+    /// It bears the very second of the authorization: only WeChat knows which came last.
+    Ask,
+    /// It is older than the authorization, or known.
+    Ignore,
+}
+
+/// Authorizer tokens are renewed when they have this long to live; jitter comes on top.
+///
+/// The old token lives five minutes more, so this leaves several runs of the schedule for failures.
+/// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getAuthorizerAccessToken.html>
+pub const AUTHORIZER_REFRESH_MARGIN: Duration = Duration::from_secs(30 * 60);
+
+/// Up to this much earlier, so that authorizers that came together do not stay together.
+pub const MAX_JITTER: Duration = Duration::from_secs(10 * 60);
+
+/// How long a tombstone orders late notices.
+const TOMBSTONE_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// The most refresh tokens kept beside the current one.
+///
+/// WeChat does not rotate them, so in practice there are none or one. The bound keeps a row far below DynamoDB's 400 KB
+/// even if it began to, two hours after two hours; then the oldest goes first.
+const MAX_HISTORY: usize = 32;
+
+/// After the first failed renewal; doubled with each further one.
+const FIRST_BACKOFF: Duration = Duration::from_secs(60);
+
+/// At most this long between two tries for one authorizer.
+const MAX_BACKOFF: Duration = Duration::from_secs(30 * 60);
+
+impl Authorizer {
+    /// The row of an account of which nothing is known: nothing is granted, and everything is newer.
+    pub fn unknown(appid: AuthorizerAppId) -> Self {
+        Self {
+            appid,
+            generation: 0,
+            standing: Standing::Revoked,
+            auth_epoch: Timestamp::default(),
+            revoked_at: Timestamp::default(),
+            refresh_token: None,
+            history: Vec::new(),
+            access_token: None,
+            token_seq: 0,
+            lease: LeaseSlot::default(),
+            failures: 0,
+            failure: None,
+            due_at: None,
+            permission_sets: Vec::new(),
+            name: None,
+            reference: None,
+            ttl: None,
+        }
+    }
+
+    /// Whether nothing was ever known of it, or what was is forgotten by `now` (DynamoDB deletes days late).
+    pub fn is_forgotten(&self, now: Timestamp) -> bool {
+        self.generation == 0 || self.ttl.is_some_and(|ttl| ttl <= now)
+    }
+
+    /// The refresh tokens to try, best first.
+    pub fn candidates(&self) -> Vec<Secret<AuthorizerRefreshToken>> {
+        self.refresh_token
+            .iter()
+            .chain(&self.history)
+            .cloned()
+            .collect()
+    }
+
+    /// The row once WeChat has answered the holder of `lease`, having refused the tokens `refused` on the way; `None` if
+    /// the answer belongs to an authorization that is over.
+    ///
+    /// Within one authorization the access token of the highest lease wins, and no refresh token is dropped but those
+    /// that WeChat refused.
+    pub fn renewed(
+        &self,
+        lease: Lease,
+        renewal: &Renewal,
+        refused: &[Secret<AuthorizerRefreshToken>],
+        jitter: f64,
+    ) -> Option<Self> {
+        if lease.epoch != self.auth_epoch {
+            return None;
+        }
+        let mut next = self.clone();
+        next.lease = next.lease.released(lease.seq);
+        next.forget(refused);
+        let newest = lease.seq >= next.token_seq && next.standing != Standing::Revoked;
+        if !newest {
+            next.keep_beside(&renewal.refresh_token);
+            return Some(next);
+        }
+        next.install(&renewal.refresh_token);
+        next.access_token = Some(renewal.access_token.clone());
+        next.token_seq = lease.seq;
+        next.standing = Standing::Authorized;
+        next.failures = 0;
+        next.failure = None;
+        next.due_at = Some(due(&renewal.access_token, jitter));
+        Some(next)
+    }
+
+    /// The row once WeChat has refused every refresh token that the holder of `lease` knew; `None` if that was under an
+    /// authorization that is over.
+    ///
+    /// A token that came in meanwhile has not been tried: then the row is due again instead of given up.
+    pub fn exhausted(
+        &self,
+        lease: Lease,
+        refused: &[Secret<AuthorizerRefreshToken>],
+        now: Timestamp,
+    ) -> Option<Self> {
+        if lease.epoch != self.auth_epoch {
+            return None;
+        }
+        let mut next = self.clone();
+        next.lease = next.lease.released(lease.seq);
+        next.forget(refused);
+        if next.standing == Standing::Authorized {
+            if next.refresh_token.is_some() {
+                next.due_at = Some(now);
+            } else {
+                next.standing = Standing::ReauthorizationRequired;
+                next.due_at = None;
+            }
+        }
+        Some(next)
+    }
+
+    /// The row once the holder of `lease` has given up for now with the error `code`; what it has stays.
+    ///
+    /// `retry_after` puts off the next try; without it the failure was not this authorizer's, and it stays due.
+    pub fn failed(&self, lease: Lease, code: &str, retry_after: Option<Timestamp>) -> Self {
+        let mut next = self.clone();
+        next.lease = next.lease.released(lease.seq);
+        next.failure = Some(code.to_owned());
+        if let (Some(retry_after), Some(_)) = (retry_after, next.due_at) {
+            next.failures = next.failures.saturating_add(1);
+            next.due_at = Some(retry_after);
+        }
+        next
+    }
+
+    /// When to try again after the coming failure: doubling, with full jitter in the upper half.
+    pub fn backoff(&self, now: Timestamp, jitter: f64) -> Timestamp {
+        let doubled = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(10));
+        now + doubled.min(MAX_BACKOFF).mul_f64(0.5 + jitter / 2.0)
+    }
+
+    /// The row once an authorization was granted; `None` if a newer one, or a revocation that may be newer, stands.
+    ///
+    /// Whatever tokens stood before are of no more use at WeChat, but an unrefused refresh token is kept beside.
+    pub fn authorize(
+        &self,
+        evidence: Evidence,
+        granted: &Granted,
+        now: Timestamp,
+        jitter: f64,
+    ) -> Option<Self> {
+        let mut next = self.clone();
+        match evidence {
+            Evidence::At(at) if at < self.auth_epoch || at < self.revoked_at => return None,
+            Evidence::At(at) => next.auth_epoch = at,
+            Evidence::Since {
+                after_revocations_until,
+                ..
+            } if self.revoked_at > after_revocations_until => return None,
+            Evidence::Since { since, .. } => {
+                next.auth_epoch = since.max(self.auth_epoch).max(self.revoked_at);
+            }
+        }
+        if let Some(token) = &granted.refresh_token {
+            next.install(token);
+        }
+        next.access_token.clone_from(&granted.access_token);
+        if !granted.permission_sets.is_empty() {
+            next.permission_sets.clone_from(&granted.permission_sets);
+        }
+        // An answer that is still on its way belongs to a lower lease now, if not to an older epoch.
+        next.lease = next.lease.superseded();
+        next.token_seq = next.lease.seq;
+        next.restore(now, jitter);
+        Some(next)
+    }
+
+    /// The row once WeChat's time of an authorization is known whose code was exchanged before; `None` if that changes
+    /// nothing.
+    ///
+    /// A revocation that is older than `at` but was taken after the exchange is thereby undone.
+    pub fn confirm(&self, at: Timestamp, now: Timestamp, jitter: f64) -> Option<Self> {
+        if at < self.revoked_at || at < self.auth_epoch {
+            return None;
+        }
+        let mut next = self.clone();
+        next.auth_epoch = at;
+        if next.standing == Standing::Revoked {
+            next.restore(now, jitter);
+        }
+        (next != *self).then_some(next)
+    }
+
+    /// What an `unauthorized` notice of the time `at` means for the row.
+    pub fn revoke(&self, at: Timestamp, now: Timestamp) -> Revocation {
+        if at < self.auth_epoch || at <= self.revoked_at {
+            return Revocation::Ignore;
+        }
+        if at == self.auth_epoch && self.standing != Standing::Revoked {
+            return Revocation::Ask;
+        }
+        Revocation::Tombstone(self.tombstone(at, now))
+    }
+
+    /// The row once WeChat was asked and says that it is not authorized, under the epoch in which it was asked; `None` if
+    /// another epoch has come.
+    ///
+    /// When it was revoked is not known; the epoch itself, the earliest it can have been, keeps the way free for a later
+    /// authorization whose notice is still under way.
+    pub fn vanished(&self, epoch: Timestamp, now: Timestamp) -> Option<Self> {
+        (self.auth_epoch == epoch && self.standing != Standing::Revoked)
+            .then(|| self.tombstone(self.auth_epoch.max(self.revoked_at), now))
+    }
+
+    /// The row once WeChat's list names the account; `None` if that changes nothing.
+    pub fn listed(
+        &self,
+        auth_time: Timestamp,
+        refresh_token: Option<&Secret<AuthorizerRefreshToken>>,
+        now: Timestamp,
+        jitter: f64,
+    ) -> Option<Self> {
+        let granted = Granted {
+            refresh_token: refresh_token.cloned(),
+            ..Granted::default()
+        };
+        let unknown = refresh_token.filter(|token| !self.knows(token));
+        match self.standing {
+            // Never heard of, or a revocation older than the authorization that the list tells of.
+            Standing::Revoked => self.authorize(Evidence::At(auth_time), &granted, now, jitter),
+            // A notice got lost: the tokens here are of the authorization before.
+            _ if unknown.is_some() && auth_time > self.auth_epoch => {
+                self.authorize(Evidence::At(auth_time), &granted, now, jitter)
+            }
+            Standing::ReauthorizationRequired => {
+                let mut next = self.clone();
+                next.install(unknown?);
+                next.restore(now, jitter);
+                Some(next)
+            }
+            Standing::Authorized => {
+                let mut next = self.clone();
+                next.keep_beside(unknown?);
+                Some(next)
+            }
+        }
+    }
+
+    fn tombstone(&self, at: Timestamp, now: Timestamp) -> Self {
+        let mut next = self.clone();
+        next.standing = Standing::Revoked;
+        next.revoked_at = at;
+        next.access_token = None;
+        next.lease = next.lease.superseded();
+        next.token_seq = next.lease.seq;
+        next.failures = 0;
+        next.failure = None;
+        next.due_at = None;
+        next.ttl = Some(now + TOMBSTONE_LIFE);
+        next
+    }
+
+    /// Makes the row one that is renewed; or, without a refresh token, one that cannot be.
+    fn restore(&mut self, now: Timestamp, jitter: f64) {
+        let renewable = self.refresh_token.is_some();
+        self.standing = if renewable {
+            Standing::Authorized
+        } else {
+            Standing::ReauthorizationRequired
+        };
+        let due_at = self.access_token.as_ref().map_or(now, |t| due(t, jitter));
+        self.due_at = renewable.then_some(due_at);
+        self.failures = 0;
+        self.failure = None;
+        self.ttl = None;
+    }
+
+    fn knows(&self, token: &Secret<AuthorizerRefreshToken>) -> bool {
+        self.refresh_token
+            .iter()
+            .chain(&self.history)
+            .any(|known| known == token)
+    }
+
+    /// Makes `token` the current one and keeps the one before it.
+    fn install(&mut self, token: &Secret<AuthorizerRefreshToken>) {
+        if self.refresh_token.as_ref() == Some(token) {
+            return;
+        }
+        self.history.retain(|known| known != token);
+        if let Some(before) = self.refresh_token.replace(token.clone()) {
+            self.history.insert(0, before);
+        }
+        self.history.truncate(MAX_HISTORY);
+    }
+
+    fn keep_beside(&mut self, token: &Secret<AuthorizerRefreshToken>) {
+        if self.refresh_token.is_none() {
+            self.refresh_token = Some(token.clone());
+        } else if !self.knows(token) {
+            self.history.insert(0, token.clone());
+            self.history.truncate(MAX_HISTORY);
+        }
+    }
+
+    fn forget(&mut self, refused: &[Secret<AuthorizerRefreshToken>]) {
+        self.history.retain(|known| !refused.contains(known));
+        if self
+            .refresh_token
+            .as_ref()
+            .is_some_and(|token| refused.contains(token))
+        {
+            self.refresh_token = if self.history.is_empty() {
+                None
+            } else {
+                Some(self.history.remove(0))
+            };
+        }
+    }
+}
+
+fn due(token: &Expiring<AuthorizerAccessToken>, jitter: f64) -> Timestamp {
+    token.expires_at - AUTHORIZER_REFRESH_MARGIN - MAX_JITTER.mul_f64(jitter)
+}

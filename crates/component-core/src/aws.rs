@@ -1,0 +1,115 @@
+//! The two AWS services and how their clients are made.
+
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
+
+use crate::env;
+use crate::error::Error;
+use crate::http::SdkHttp;
+
+/// Where AWS is and who asks, as Lambda tells a function by its environment variables.
+///
+/// Nothing else is looked at: no profile files, no instance metadata. A Lambda function has neither, and looking for them
+/// is what makes the SDK's own chain slow to start.
+pub struct Aws {
+    /// `AWS_REGION`.
+    pub region: String,
+    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`.
+    pub credentials: Credentials,
+    /// `AWS_ENDPOINT_URL_DYNAMODB` or `AWS_ENDPOINT_URL`: an emulator.
+    pub dynamodb_url: Option<String>,
+    /// `AWS_ENDPOINT_URL_SECRETS_MANAGER` or `AWS_ENDPOINT_URL`: an emulator.
+    pub secretsmanager_url: Option<String>,
+    /// The client to call through.
+    pub http: reqwest::Client,
+}
+
+/// One try of a call. The tables' answers take milliseconds.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// A call with all its tries: a push must be answered within WeChat's five seconds even if the table is down.
+const OPERATION_TIMEOUT: Duration = Duration::from_millis(3_500);
+
+const MAX_ATTEMPTS: u32 = 3;
+
+const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+
+impl Aws {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the name of a variable that is missing.
+    pub fn from_env(http: reqwest::Client) -> Result<Self, Error> {
+        let region = env::optional("AWS_REGION").or_else(|| env::optional("AWS_DEFAULT_REGION"));
+        let endpoint = |name| env::optional(name).or_else(|| env::optional("AWS_ENDPOINT_URL"));
+        Ok(Self {
+            region: region.map_or_else(|| env::required("AWS_REGION"), Ok)?,
+            credentials: Credentials::new(
+                env::required("AWS_ACCESS_KEY_ID")?,
+                env::required("AWS_SECRET_ACCESS_KEY")?,
+                env::optional("AWS_SESSION_TOKEN"),
+                None,
+                "environment",
+            ),
+            dynamodb_url: endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
+            secretsmanager_url: endpoint("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
+            http,
+        })
+    }
+
+    /// A client of DynamoDB.
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        let mut config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(self.region.clone()))
+            .credentials_provider(self.credentials.clone())
+            .http_client(SdkHttp(self.http.clone()))
+            .timeout_config(timeouts())
+            .retry_config(retries());
+        config.set_endpoint_url(self.dynamodb_url.clone());
+        aws_sdk_dynamodb::Client::from_conf(config.build())
+    }
+
+    /// A client of Secrets Manager.
+    pub fn secretsmanager(&self) -> aws_sdk_secretsmanager::Client {
+        let mut config = aws_sdk_secretsmanager::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(self.region.clone()))
+            .credentials_provider(self.credentials.clone())
+            .http_client(SdkHttp(self.http.clone()))
+            .timeout_config(timeouts())
+            .retry_config(retries());
+        config.set_endpoint_url(self.secretsmanager_url.clone());
+        aws_sdk_secretsmanager::Client::from_conf(config.build())
+    }
+
+    /// Opens a connection to DynamoDB, so that the first call finds one: its address answers a bare GET without being
+    /// asked for an operation. Whether it can be opened is the first call's business.
+    pub async fn warm_dynamodb(&self) {
+        let suffix = if self.region.starts_with("cn-") {
+            ".cn"
+        } else {
+            ""
+        };
+        let regional = || format!("https://dynamodb.{}.amazonaws.com{suffix}", self.region);
+        let url = self.dynamodb_url.clone().unwrap_or_else(regional);
+        drop(self.http.get(url).timeout(ATTEMPT_TIMEOUT).send().await);
+    }
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build()
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard()
+        .with_max_attempts(MAX_ATTEMPTS)
+        .with_initial_backoff(FIRST_BACKOFF)
+}

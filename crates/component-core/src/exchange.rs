@@ -1,0 +1,267 @@
+//! One authorization code -> an authorizer's tokens, once, whoever brings the code.
+
+use std::time::Duration;
+
+use crate::authorizer::{Authorizer, Evidence, Granted, Standing};
+use crate::error::Error;
+use crate::id::AuthorizerAppId;
+use crate::push::notice::AuthorizationNotice;
+use crate::renew::{AtWechat, Kept, Tokens};
+use crate::store::CodeClaim;
+use crate::time::{Deadline, Timestamp};
+use crate::token::{AuthorizationCode, Secret};
+use crate::wechat::Refusal;
+
+/// Who brings an authorization code.
+#[derive(Clone, Copy)]
+pub enum Bringer<'a> {
+    /// WeChat itself, by a notice: it tells whose code it is and when it was given.
+    Notice(&'a AuthorizationNotice),
+    /// A browser that WeChat sent back.
+    Redirect {
+        /// When its way began.
+        since: Timestamp,
+        /// The vendor's own name for the account.
+        reference: Option<&'a str>,
+    },
+}
+
+/// What became of a code.
+#[derive(Debug)]
+pub enum Exchanged {
+    /// Its authorization is the one in this row.
+    Stored(Box<Authorizer>),
+    /// A newer authorization or revocation of this authorizer stands.
+    Superseded(AuthorizerAppId),
+}
+
+/// WeChat's clock and ours may differ by this much: a revocation this close to an exchange may have come after it.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
+
+impl Tokens {
+    /// Exchanges a code, or finds that it was exchanged.
+    ///
+    /// # Errors
+    /// [`Error::CodeSpent`] if WeChat refuses the code and nobody but WeChat knows whose it was; [`Error::Busy`] if
+    /// somebody else is at it for too long; those of [`Tokens::as_component`].
+    pub async fn exchange(
+        &self,
+        code: &Secret<AuthorizationCode>,
+        bringer: Bringer<'_>,
+        deadline: Deadline,
+    ) -> Result<Exchanged, Error> {
+        let claim = loop {
+            let until = self.lease_end(deadline);
+            match self.store.claim_code(code, self.clock.now(), until).await? {
+                CodeClaim::Taken(claim) => break claim,
+                CodeClaim::Exchanged(authorizer) => {
+                    return self.join(&authorizer, bringer, deadline).await;
+                }
+                CodeClaim::Held => {
+                    if !self.wait_for_other(deadline).await {
+                        return Err(Error::Busy("this authorization code"));
+                    }
+                }
+            }
+        };
+        let exchanged = self.exchange_claimed(code, bringer, deadline).await;
+        if exchanged.is_err()
+            && let Err(error) = self.store.release_code(code, &claim).await
+        {
+            error.log("releasing an authorization code");
+        }
+        exchanged
+    }
+
+    async fn exchange_claimed(
+        &self,
+        code: &Secret<AuthorizationCode>,
+        bringer: Bringer<'_>,
+        deadline: Deadline,
+    ) -> Result<Exchanged, Error> {
+        let asked_at = self.clock.now();
+        let answer = self
+            .as_component(deadline, |token, component| async move {
+                self.wechat
+                    .query_auth(&token, &component, code, deadline)
+                    .await
+            })
+            .await;
+        let exchanged = match (answer, bringer) {
+            (Ok(authorization), _) => {
+                let (authorizer, granted) = (authorization.authorizer, authorization.granted);
+                self.keep_granted(&authorizer, &granted, bringer, asked_at, deadline)
+                    .await?
+            }
+            (Err(error), Bringer::Notice(notice))
+                if error.is_refusal(&Refusal::Code)
+                    || error.is_refusal(&Refusal::NotAuthorized) =>
+            {
+                self.heal(notice, deadline).await?
+            }
+            (Err(error), Bringer::Redirect { .. }) if error.is_refusal(&Refusal::Code) => {
+                return Err(Error::CodeSpent);
+            }
+            (Err(error), _) => return Err(error),
+        };
+        let authorizer = match &exchanged {
+            Exchanged::Stored(row) => &row.appid,
+            Exchanged::Superseded(appid) => appid,
+        };
+        self.store.finish_code(code, authorizer).await?;
+        Ok(exchanged)
+    }
+
+    /// Keeps what a code gave.
+    async fn keep_granted(
+        &self,
+        appid: &AuthorizerAppId,
+        granted: &Granted,
+        bringer: Bringer<'_>,
+        asked_at: Timestamp,
+        deadline: Deadline,
+    ) -> Result<Exchanged, Error> {
+        let row = self.read_for_sure(appid, deadline).await?;
+        let mut evidence = match bringer {
+            Bringer::Notice(notice) => Evidence::At(notice.created_at),
+            Bringer::Redirect { since, .. } => {
+                let revoked_at = row.revoked_at;
+                let long_ago = asked_at - MAX_CLOCK_SKEW;
+                let known = if revoked_at <= long_ago {
+                    true
+                } else {
+                    // The revocation was there before we ask, so a yes is younger than it.
+                    matches!(
+                        self.ask_wechat(appid, deadline).await,
+                        Ok(AtWechat::Authorized(_))
+                    )
+                };
+                Evidence::Since {
+                    since,
+                    after_revocations_until: if known {
+                        revoked_at.max(long_ago)
+                    } else {
+                        long_ago
+                    },
+                }
+            }
+        };
+        if let Evidence::Since { since, .. } = &mut evidence {
+            // Our clock may run ahead of WeChat's: a time taken for an earlier one than it was hides a notice.
+            *since = *since - MAX_CLOCK_SKEW;
+        }
+        self.take(row, evidence, granted, bringer, deadline).await
+    }
+
+    async fn take(
+        &self,
+        row: Authorizer,
+        evidence: Evidence,
+        granted: &Granted,
+        bringer: Bringer<'_>,
+        deadline: Deadline,
+    ) -> Result<Exchanged, Error> {
+        let appid = row.appid.clone();
+        let now = self.clock.now();
+        let jitter = rand::random();
+        let next = |row: &Authorizer| {
+            let mut next = row.authorize(evidence, granted, now, jitter)?;
+            if let Some(reference) = bringer.reference() {
+                next.reference = Some(reference.to_owned());
+            }
+            Some(next)
+        };
+        let row = match self.change_authorizer(row, next, deadline).await? {
+            Kept::Changed(row) => row,
+            Kept::Unchanged(_) => return Ok(Exchanged::Superseded(appid)),
+        };
+        if row.standing == Standing::ReauthorizationRequired {
+            tracing::error!(
+                authorizer_appid = %appid,
+                "WeChat gave no refresh token for this authorizer: it must authorize again"
+            );
+        }
+        Ok(Exchanged::Stored(Box::new(row)))
+    }
+
+    /// The code is spent: either its tokens are stored, or whoever spent it crashed, or its answer got lost. Then WeChat
+    /// still knows the refresh token.
+    async fn heal(
+        &self,
+        notice: &AuthorizationNotice,
+        deadline: Deadline,
+    ) -> Result<Exchanged, Error> {
+        let appid = &notice.authorizer;
+        let row = self.store.authorizer(appid).await?;
+        if row.standing == Standing::Authorized && row.auth_epoch >= notice.created_at {
+            return Ok(Exchanged::Stored(Box::new(row)));
+        }
+        match self.ask_wechat(appid, deadline).await? {
+            AtWechat::Authorized(refresh_token) => {
+                tracing::warn!(authorizer_appid = %appid, "the authorization code was spent; took the refresh token that WeChat lists");
+                let granted = Granted {
+                    refresh_token,
+                    ..Granted::default()
+                };
+                let evidence = Evidence::At(notice.created_at);
+                self.take(row, evidence, &granted, Bringer::Notice(notice), deadline)
+                    .await
+            }
+            AtWechat::NotAuthorized => Ok(Exchanged::Superseded(appid.clone())),
+        }
+    }
+
+    /// The code was exchanged by another bringer: adds what this one knows.
+    async fn join(
+        &self,
+        appid: &AuthorizerAppId,
+        bringer: Bringer<'_>,
+        deadline: Deadline,
+    ) -> Result<Exchanged, Error> {
+        let row = self.store.authorizer(appid).await?;
+        let now = self.clock.now();
+        let jitter = rand::random();
+        let next = |row: &Authorizer| match bringer {
+            Bringer::Notice(notice) => row.confirm(notice.created_at, now, jitter),
+            Bringer::Redirect { reference, .. } => {
+                let reference = reference?;
+                let known = row.reference.as_deref() == Some(reference);
+                (!known).then(|| Authorizer {
+                    reference: Some(reference.to_owned()),
+                    ..row.clone()
+                })
+            }
+        };
+        let row = self.change_authorizer(row, next, deadline).await?.row();
+        Ok(if row.standing == Standing::Revoked {
+            Exchanged::Superseded(row.appid)
+        } else {
+            Exchanged::Stored(Box::new(row))
+        })
+    }
+
+    /// Reads a row on whose account WeChat has just given something: the table may be slow, but not in vain.
+    async fn read_for_sure(
+        &self,
+        appid: &AuthorizerAppId,
+        deadline: Deadline,
+    ) -> Result<Authorizer, Error> {
+        loop {
+            match self.store.authorizer(appid).await {
+                Err(error) if self.wait_for_other(deadline).await => {
+                    error.log("a read that will be tried again");
+                }
+                read => return read,
+            }
+        }
+    }
+}
+
+impl<'a> Bringer<'a> {
+    fn reference(self) -> Option<&'a str> {
+        match self {
+            Self::Notice(_) => None,
+            Self::Redirect { reference, .. } => reference,
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The XML around the cipher text.
+
+use std::borrow::Cow;
+
+use quick_xml::Reader;
+use quick_xml::escape::resolve_xml_entity;
+use quick_xml::events::Event;
+
+use crate::id::ComponentAppId;
+
+/// Finds the text of `Encrypt` without judging the rest; empty if there is none.
+///
+/// This runs on bodies that anybody may have sent, before the signature is checked: it allocates nothing and decodes
+/// nothing. [`check`] reads the same body properly afterwards.
+pub(super) fn find_encrypt(body: &[u8]) -> &str {
+    let text = std::str::from_utf8(body).unwrap_or_default();
+    let Some((_, rest)) = text.split_once("<Encrypt>") else {
+        return "";
+    };
+    let (rest, end) = match rest.strip_prefix("<![CDATA[") {
+        Some(rest) => (rest, ']'),
+        None => (rest, '<'),
+    };
+    rest.split_once(end).map_or("", |(encrypt, _)| encrypt)
+}
+
+/// Whether the body is a well-formed envelope of exactly this `encrypt` text, and of this component if it names one.
+pub(super) fn check(body: &[u8], encrypt: &str, component: &ComponentAppId) -> Option<()> {
+    let fields = children(std::str::from_utf8(body).ok()?, &["AppId", "Encrypt"])?;
+    let [appid, sealed] = fields.try_into().ok()?;
+    let ours = appid.is_none_or(|appid| appid == component.as_str());
+    (ours && !encrypt.is_empty() && sealed.as_deref() == Some(encrypt)).then_some(())
+}
+
+/// The texts of the wanted children of `<xml>`, in the order of `names`, `None` for those that are missing.
+///
+/// Refused: anything but one `<xml>` element, a DOCTYPE (WeChat never sends one; it is how entity bombs come), a wanted
+/// element twice, entities other than XML's own five and character references.
+pub(super) fn children(text: &str, names: &[&str]) -> Option<Vec<Option<String>>> {
+    let mut reader = Reader::from_str(text);
+    let mut values: Vec<Option<String>> = vec![None; names.len()];
+    // For each open element, which of the wanted ones it is.
+    let mut path: Vec<Option<usize>> = Vec::new();
+    let mut roots = 0;
+    loop {
+        let piece: Cow<'_, str> = match reader.read_event().ok()? {
+            Event::Start(start) => {
+                roots += usize::from(path.is_empty());
+                path.push(opened(
+                    path.len(),
+                    start.name().as_ref(),
+                    names,
+                    &mut values,
+                )?);
+                continue;
+            }
+            Event::Empty(empty) => {
+                roots += usize::from(path.is_empty());
+                opened(path.len(), empty.name().as_ref(), names, &mut values)?;
+                continue;
+            }
+            Event::End(_) => {
+                path.pop()?;
+                continue;
+            }
+            Event::Text(part) => part.xml10_content(),
+            Event::CData(part) => part.xml10_content(),
+            Event::GeneralRef(reference) => match reference.resolve_char_ref().ok()? {
+                Some(character) => Cow::Owned(character.to_string()),
+                None => Cow::Borrowed(resolve_xml_entity(&reference)?),
+            },
+            Event::Decl(_) | Event::Comment(_) => continue,
+            Event::DocType(_) | Event::PI(_) => return None,
+            Event::Eof => return (roots == 1 && path.is_empty()).then_some(values),
+        };
+        match path.as_slice() {
+            [] if !piece.trim().is_empty() => return None,
+            [_root, Some(wanted)] => values.get_mut(*wanted)?.as_mut()?.push_str(&piece),
+            _ => {}
+        }
+    }
+}
+
+/// Which wanted child, if any, the element that opens at `depth` is; `None` if it may not stand there.
+fn opened(
+    depth: usize,
+    name: &str,
+    names: &[&str],
+    values: &mut [Option<String>],
+) -> Option<Option<usize>> {
+    if depth == 0 {
+        return (name == "xml").then_some(None);
+    }
+    let wanted = names
+        .iter()
+        .position(|wanted| depth == 1 && *wanted == name);
+    if let Some(slot) = wanted.and_then(|index| values.get_mut(index))
+        && slot.replace(String::new()).is_some()
+    {
+        return None;
+    }
+    Some(wanted)
+}

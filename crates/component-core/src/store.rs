@@ -1,0 +1,164 @@
+//! The table: its keys, expressions and conditions. Nothing else knows DynamoDB.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+
+use crate::error::Error;
+use crate::time::Timestamp;
+use crate::token::hex;
+
+mod authorizers;
+mod codes;
+mod component;
+mod due;
+mod item;
+mod notices;
+mod starts;
+
+pub use codes::CodeClaim;
+pub use component::{StoredTicket, TicketWatch};
+pub use due::{DUE_SHARDS, Due, DuePage};
+pub use notices::{PendingNotice, notice_key};
+pub use starts::{Start, StartRefused};
+
+use item::Item;
+
+/// The table of one stack.
+#[derive(Clone)]
+pub struct Store {
+    client: Client,
+    table: String,
+}
+
+/// What became of a write that is only good on the row that was read.
+#[derive(Debug)]
+pub enum Swap<R> {
+    /// The row is now this.
+    Written(R),
+    /// Somebody was faster, and the row is now this.
+    Lost(R),
+}
+
+/// The attribute by which a writer recognizes his own write when its outcome is unknown.
+const WRITTEN_BY: &str = "written_by";
+
+impl Store {
+    /// The table named `table`.
+    pub fn new(client: Client, table: String) -> Self {
+        Self { client, table }
+    }
+
+    async fn get(&self, doing: &'static str, pk: &str) -> Result<Option<Item>, Error> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("pk", AttributeValue::S(pk.to_owned()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| failure(doing, error))?;
+        Ok(answer.item.map(Item::from))
+    }
+
+    /// Replaces a row if it is still in the generation `read` (0: if there is none).
+    ///
+    /// The SDK repeats a write whose answer got lost, and the repetition fails on the first one's success: so a failed
+    /// condition, like an unknown outcome, only counts once the row turns out to be somebody else's.
+    async fn swap(
+        &self,
+        doing: &'static str,
+        mut item: Item,
+        read: u64,
+    ) -> Result<Swap<Item>, Error> {
+        let nonce = nonce();
+        item.set_text(WRITTEN_BY, &nonce);
+        item.set_number("generation", read + 1);
+        let mut last_try = false;
+        loop {
+            let put = self
+                .client
+                .put_item()
+                .table_name(&self.table)
+                .set_item(Some(item.clone().into()))
+                .return_values_on_condition_check_failure(
+                    ReturnValuesOnConditionCheckFailure::AllOld,
+                );
+            let put = if read == 0 {
+                put.condition_expression("attribute_not_exists(pk)")
+            } else {
+                put.condition_expression("generation = :read")
+                    .expression_attribute_values(":read", AttributeValue::N(read.to_string()))
+            };
+            let Err(error) = put.send().await else {
+                return Ok(Swap::Written(item));
+            };
+            let current = match refused_put(&error) {
+                Some(current) => current,
+                None if last_try => return Err(failure(doing, error)),
+                None => self.get(doing, item.pk()).await?.unwrap_or_default(),
+            };
+            if current.text(WRITTEN_BY) == Some(nonce.as_str()) {
+                return Ok(Swap::Written(current));
+            }
+            if current.number("generation").unwrap_or_default() != read {
+                return Ok(Swap::Lost(current));
+            }
+            last_try = true;
+        }
+    }
+}
+
+impl<R> Swap<R> {
+    fn map<S>(self, read: impl FnOnce(R) -> S) -> Swap<S> {
+        match self {
+            Self::Written(row) => Swap::Written(read(row)),
+            Self::Lost(row) => Swap::Lost(read(row)),
+        }
+    }
+}
+
+/// The row that stands in the way of a conditional put, if that is why it failed.
+fn refused_put(error: &SdkError<PutItemError>) -> Option<Item> {
+    match error.as_service_error()? {
+        PutItemError::ConditionalCheckFailedException(failed) => {
+            Some(failed.item.clone().map(Item::from).unwrap_or_default())
+        }
+        _ => None,
+    }
+}
+
+/// The row that stands in the way of a conditional update, if that is why it failed.
+fn refused_update(error: &SdkError<UpdateItemError>) -> Option<Item> {
+    match error.as_service_error()? {
+        UpdateItemError::ConditionalCheckFailedException(failed) => {
+            Some(failed.item.clone().map(Item::from).unwrap_or_default())
+        }
+        _ => None,
+    }
+}
+
+fn failure<E>(doing: &'static str, error: SdkError<E>) -> Error
+where
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    Error::Store {
+        doing,
+        source: Box::new(error),
+    }
+}
+
+fn nonce() -> String {
+    hex(&rand::random::<[u8; 16]>())
+}
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+fn time(moment: Timestamp) -> AttributeValue {
+    AttributeValue::N(moment.to_string())
+}

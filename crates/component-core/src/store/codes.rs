@@ -1,0 +1,132 @@
+//! Rows `code#<sha256 of the code>`.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
+
+use super::item::Item;
+use super::{Store, WRITTEN_BY, failure, nonce, refused_update, text, time};
+use crate::error::Error;
+use crate::id::AuthorizerAppId;
+use crate::time::Timestamp;
+use crate::token::{AuthorizationCode, Secret};
+
+/// Who may exchange an authorization code.
+#[derive(Debug)]
+pub enum CodeClaim {
+    /// The caller; he names this when he is done.
+    Taken(String),
+    /// Somebody who is at it.
+    Held,
+    /// Nobody any more: it was exchanged for this authorizer.
+    Exchanged(AuthorizerAppId),
+}
+
+/// Codes live an hour; a claim outlives its code.
+const LIFE: Duration = Duration::from_secs(24 * 3600);
+
+impl Store {
+    /// Takes the right to exchange a code until `until`.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn claim_code(
+        &self,
+        code: &Secret<AuthorizationCode>,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<CodeClaim, Error> {
+        const DOING: &str = "claim an authorization code";
+        let nonce = nonce();
+        let claim = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(&key(code)))
+            .update_expression("SET lease_until = :until, written_by = :nonce, #ttl = :ttl")
+            .condition_expression(
+                "attribute_not_exists(authorizer_appid) AND (attribute_not_exists(lease_until) OR lease_until <= :now)",
+            )
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":until", time(until))
+            .expression_attribute_values(":nonce", text(&nonce))
+            .expression_attribute_values(":ttl", time(now + LIFE))
+            .expression_attribute_values(":now", time(now))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        let Err(error) = claim else {
+            return Ok(CodeClaim::Taken(nonce));
+        };
+        let current = match refused_update(&error) {
+            Some(current) => current,
+            None => self.get(DOING, &key(code)).await?.unwrap_or_default(),
+        };
+        if let Some(authorizer) = authorizer(&current) {
+            return Ok(CodeClaim::Exchanged(authorizer));
+        }
+        if current.text(WRITTEN_BY) == Some(nonce.as_str()) {
+            return Ok(CodeClaim::Taken(nonce));
+        }
+        match refused_update(&error) {
+            Some(_) => Ok(CodeClaim::Held),
+            None => Err(failure(DOING, error)),
+        }
+    }
+
+    /// Notes for which authorizer a code was exchanged; whoever claimed it.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn finish_code(
+        &self,
+        code: &Secret<AuthorizationCode>,
+        authorizer: &AuthorizerAppId,
+    ) -> Result<(), Error> {
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(&key(code)))
+            .update_expression("SET authorizer_appid = :appid")
+            .expression_attribute_values(":appid", text(authorizer.as_str()))
+            .send()
+            .await
+            .map_err(|error| failure("finish an authorization code", error))?;
+        Ok(())
+    }
+
+    /// Gives back the right to exchange a code, if the caller still has it.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn release_code(
+        &self,
+        code: &Secret<AuthorizationCode>,
+        claim: &str,
+    ) -> Result<(), Error> {
+        let release = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(&key(code)))
+            .update_expression("REMOVE lease_until")
+            .condition_expression("written_by = :nonce")
+            .expression_attribute_values(":nonce", text(claim))
+            .send()
+            .await;
+        match release {
+            Err(error) if refused_update(&error).is_none() => {
+                Err(failure("release an authorization code", error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn key(code: &Secret<AuthorizationCode>) -> String {
+    format!("code#{}", code.sha256())
+}
+
+fn authorizer(item: &Item) -> Option<AuthorizerAppId> {
+    AuthorizerAppId::parse(item.text("authorizer_appid")?).ok()
+}

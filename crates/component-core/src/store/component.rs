@@ -1,0 +1,193 @@
+//! Rows `component#ticket` and `component#token`.
+
+use std::time::Duration;
+
+use super::item::Item;
+use super::{Store, Swap, failure, refused_update, text, time};
+use crate::component::Component;
+use crate::error::Error;
+use crate::lease::LeaseSlot;
+use crate::time::Timestamp;
+use crate::token::{Secret, VerifyTicket};
+
+const TICKET: &str = "component#ticket";
+const TOKEN: &str = "component#token";
+
+/// The newest verify ticket.
+#[derive(Debug)]
+pub struct StoredTicket {
+    /// Its value.
+    pub ticket: Secret<VerifyTicket>,
+    /// `CreateTime` of the newest push that carried it.
+    pub created_at: Timestamp,
+}
+
+/// What is known of the ticket pushes.
+#[derive(Debug)]
+pub struct TicketWatch {
+    /// The newest ticket.
+    pub stored: StoredTicket,
+    /// When a push last came, by our clock.
+    pub last_push_at: Timestamp,
+    /// When a watcher first saw this value.
+    pub value_changed_at: Timestamp,
+}
+
+impl Store {
+    /// Keeps a ticket unless a newer one is stored: one write, and the same again if the same push comes again.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; then WeChat must push again.
+    pub async fn put_ticket(
+        &self,
+        ticket: &Secret<VerifyTicket>,
+        created_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let put = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(TICKET))
+            .update_expression("SET ticket = :ticket, create_time = :created, last_push_at = :now")
+            .condition_expression("attribute_not_exists(create_time) OR create_time <= :created")
+            .expression_attribute_values(":ticket", text(ticket.expose()))
+            .expression_attribute_values(":created", time(created_at))
+            .expression_attribute_values(":now", time(now))
+            .send()
+            .await;
+        match put {
+            Err(error) if refused_update(&error).is_none() => {
+                Err(failure("store a verify ticket", error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The newest ticket.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn ticket(&self) -> Result<Option<StoredTicket>, Error> {
+        let item = self.get("read the verify ticket", TICKET).await?;
+        Ok(item.as_ref().and_then(read_ticket))
+    }
+
+    /// The newest ticket and when it came, for the one who watches the pushes: he also notes when its value changes,
+    /// which the receiver cannot tell within one write.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn watch_ticket(&self, now: Timestamp) -> Result<Option<TicketWatch>, Error> {
+        const DOING: &str = "watch the verify ticket";
+        let Some(item) = self.get(DOING, TICKET).await? else {
+            return Ok(None);
+        };
+        let Some(stored) = read_ticket(&item) else {
+            return Ok(None);
+        };
+        let seen = stored.ticket.sha256();
+        let changed = item.text("value_seen") != Some(seen.as_str());
+        if changed {
+            self.client
+                .update_item()
+                .table_name(&self.table)
+                .key("pk", text(TICKET))
+                .update_expression("SET value_seen = :seen, value_changed_at = :now")
+                .expression_attribute_values(":seen", text(&seen))
+                .expression_attribute_values(":now", time(now))
+                .send()
+                .await
+                .map_err(|error| failure(DOING, error))?;
+        }
+        let noted = item.time("value_changed_at").filter(|_| !changed);
+        Ok(Some(TicketWatch {
+            stored,
+            last_push_at: item.time("last_push_at").unwrap_or_default(),
+            value_changed_at: noted.unwrap_or(now),
+        }))
+    }
+
+    /// Whether the caller may ask WeChat to push again: only the first to ask within `at_most_every` may.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn claim_push_request(
+        &self,
+        now: Timestamp,
+        at_most_every: Duration,
+    ) -> Result<bool, Error> {
+        let claim = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(TICKET))
+            .update_expression("SET push_requested_at = :now")
+            .condition_expression(
+                "attribute_not_exists(push_requested_at) OR push_requested_at <= :before",
+            )
+            .expression_attribute_values(":now", time(now))
+            .expression_attribute_values(":before", time(now - at_most_every))
+            .send()
+            .await;
+        match claim {
+            Ok(_) => Ok(true),
+            Err(error) if refused_update(&error).is_some() => Ok(false),
+            Err(error) => Err(failure("claim a push request", error)),
+        }
+    }
+
+    /// The component token's row; the default if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn component(&self) -> Result<Component, Error> {
+        let item = self.get("read the component token", TOKEN).await?;
+        Ok(item.as_ref().map(read).unwrap_or_default())
+    }
+
+    /// Writes the component token's row, if it still is in the generation that `row` was made from.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn swap_component(&self, row: &Component) -> Result<Swap<Component>, Error> {
+        let swap = self
+            .swap("write the component token", write(row), row.generation)
+            .await?;
+        Ok(swap.map(|item| read(&item)))
+    }
+}
+
+fn read_ticket(item: &Item) -> Option<StoredTicket> {
+    Some(StoredTicket {
+        ticket: item.secret("ticket")?,
+        created_at: item.time("create_time")?,
+    })
+}
+
+fn write(row: &Component) -> Item {
+    let mut item = Item::keyed(TOKEN);
+    if let Some(token) = &row.access_token {
+        item.set_expiring("access_token", token);
+    }
+    item.set_number("token_seq", row.token_seq);
+    item.set_number("lease_seq", row.lease.seq);
+    item.set_time("lease_until", row.lease.until);
+    if let Some(failure) = &row.failure {
+        item.set_text("failure", failure);
+    }
+    item
+}
+
+fn read(item: &Item) -> Component {
+    Component {
+        generation: item.number("generation").unwrap_or_default(),
+        access_token: item.expiring("access_token"),
+        token_seq: item.number("token_seq").unwrap_or_default(),
+        lease: LeaseSlot {
+            seq: item.number("lease_seq").unwrap_or_default(),
+            until: item.time("lease_until").unwrap_or_default(),
+        },
+        failure: item.text("failure").map(str::to_owned),
+    }
+}

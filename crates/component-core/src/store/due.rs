@@ -1,0 +1,83 @@
+//! The sparse index `due`: what must be looked at, and when.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::{Store, authorizers, failure, item::Item, notices, time};
+use crate::error::Error;
+use crate::id::AuthorizerAppId;
+use crate::time::Timestamp;
+
+/// The shards that authorizers and notices are spread over.
+pub const DUE_SHARDS: u64 = 16;
+
+/// Something that is due.
+#[derive(Debug)]
+pub enum Due {
+    /// An authorizer whose token must be renewed.
+    Authorizer(AuthorizerAppId),
+    /// A notice that was left over: SHA-256 of its plain text.
+    Notice(String),
+}
+
+/// A page of what is due.
+pub struct DuePage {
+    /// What is due, earliest first.
+    pub due: Vec<Due>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<HashMap<String, AttributeValue>>,
+}
+
+/// Rows read at once: a page is all that is held in memory.
+const PAGE: i32 = 100;
+
+impl Store {
+    /// A page of what is due by `until` in a shard, from `start` on.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn due(
+        &self,
+        shard: u64,
+        until: Timestamp,
+        start: Option<HashMap<String, AttributeValue>>,
+    ) -> Result<DuePage, Error> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name("due")
+            .key_condition_expression("due_shard = :shard AND due_at <= :until")
+            .expression_attribute_values(":shard", AttributeValue::N(shard.to_string()))
+            .expression_attribute_values(":until", time(until))
+            .limit(PAGE)
+            .set_exclusive_start_key(start)
+            .send()
+            .await
+            .map_err(|error| failure("query what is due", error))?;
+        let items = answer.items.unwrap_or_default();
+        Ok(DuePage {
+            due: items
+                .into_iter()
+                .map(Item::from)
+                .filter_map(|item| read(&item))
+                .collect(),
+            next: answer.last_evaluated_key,
+        })
+    }
+}
+
+/// The shard of an authorizer and of the notices about it.
+pub(super) fn shard(appid: &AuthorizerAppId) -> u64 {
+    appid.number() % DUE_SHARDS
+}
+
+fn read(item: &Item) -> Option<Due> {
+    let pk = item.pk();
+    if let Some(appid) = pk.strip_prefix(authorizers::PREFIX) {
+        return AuthorizerAppId::parse(appid).ok().map(Due::Authorizer);
+    }
+    let sha256 = pk.strip_prefix(notices::PREFIX)?;
+    Some(Due::Notice(sha256.to_owned()))
+}

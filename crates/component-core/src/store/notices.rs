@@ -1,0 +1,170 @@
+//! Rows `notice#<sha256 of the plain text>`.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::due::shard;
+use super::item::Item;
+use super::{Store, failure, refused_put, refused_update, text, time};
+use crate::error::Error;
+use crate::id::AuthorizerAppId;
+use crate::push::notice::{AuthorizationChange, AuthorizationNotice, Grant};
+use crate::time::Timestamp;
+
+pub(super) const PREFIX: &str = "notice#";
+
+/// A notice that is not handled yet.
+#[derive(Debug)]
+pub struct PendingNotice {
+    /// What WeChat said.
+    pub notice: AuthorizationNotice,
+    /// How often it was tried in vain.
+    pub failures: u64,
+}
+
+/// How long the stream has for a notice before it counts as left over.
+const STREAM_TIME: Duration = Duration::from_secs(60);
+
+/// What a notice tells can be fetched from WeChat again, so it may go.
+const LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The identity of a notice (SHA-256 of its plain text) in a key of the table, as a stream record has it.
+pub fn notice_key(pk: &str) -> Option<&str> {
+    pk.strip_prefix(PREFIX)
+}
+
+impl Store {
+    /// Keeps a notice until it is handled, once however often it is pushed.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; then WeChat must push again.
+    pub async fn put_notice(
+        &self,
+        sha256: &str,
+        notice: &AuthorizationNotice,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let mut item = Item::keyed(&format!("{PREFIX}{sha256}"));
+        item.set_text("info_type", notice.change.info_type());
+        item.set_text("authorizer_appid", notice.authorizer.as_str());
+        item.set_time("create_time", notice.created_at);
+        if let AuthorizationChange::Authorized(grant) | AuthorizationChange::Updated(grant) =
+            &notice.change
+        {
+            item.set_text("authorization_code", grant.code.expose());
+            if let Some(code) = &grant.pre_auth_code {
+                item.set_text("pre_auth_code", code.expose());
+            }
+        }
+        item.set_time("received_at", now);
+        item.set_number("due_shard", shard(&notice.authorizer));
+        item.set_time("due_at", now + STREAM_TIME);
+        item.set_time("ttl", now + LIFE);
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item.into()))
+            .condition_expression("attribute_not_exists(pk)")
+            .send()
+            .await;
+        match put {
+            Err(error) if refused_put(&error).is_none() => Err(failure("store a notice", error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The notice, if it is still to be handled.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn pending_notice(&self, sha256: &str) -> Result<Option<PendingNotice>, Error> {
+        let item = self
+            .get("read a notice", &format!("{PREFIX}{sha256}"))
+            .await?;
+        Ok(item.as_ref().and_then(read))
+    }
+
+    /// Marks a notice as handled; the code it carried goes.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn finish_notice(
+        &self,
+        sha256: &str,
+        outcome: &str,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        self.update_notice(
+            sha256,
+            "SET outcome = :outcome, handled_at = :at REMOVE due_shard, due_at, authorization_code, pre_auth_code",
+            &[(":outcome", text(outcome)), (":at", time(now))],
+        )
+        .await
+    }
+
+    /// Puts a notice off that could not be handled now.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn postpone_notice(&self, sha256: &str, until: Timestamp) -> Result<(), Error> {
+        self.update_notice(
+            sha256,
+            "SET due_at = :until ADD failures :one",
+            &[
+                (":until", time(until)),
+                (":one", AttributeValue::N("1".to_owned())),
+            ],
+        )
+        .await
+    }
+
+    async fn update_notice(
+        &self,
+        sha256: &str,
+        expression: &str,
+        values: &[(&str, AttributeValue)],
+    ) -> Result<(), Error> {
+        let mut update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(&format!("{PREFIX}{sha256}")))
+            .update_expression(expression)
+            .condition_expression("attribute_exists(due_at)");
+        for (name, value) in values {
+            update = update.expression_attribute_values(*name, value.clone());
+        }
+        match update.send().await {
+            Err(error) if refused_update(&error).is_none() => {
+                Err(failure("update a notice", error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn read(item: &Item) -> Option<PendingNotice> {
+    item.time("due_at")?;
+    let grant = || {
+        Some(Grant {
+            code: item.secret("authorization_code")?,
+            pre_auth_code: item.secret("pre_auth_code"),
+        })
+    };
+    let change = match item.text("info_type")? {
+        "authorized" => AuthorizationChange::Authorized(grant()?),
+        "updateauthorized" => AuthorizationChange::Updated(grant()?),
+        "unauthorized" => AuthorizationChange::Unauthorized,
+        _ => return None,
+    };
+    Some(PendingNotice {
+        notice: AuthorizationNotice {
+            created_at: item.time("create_time")?,
+            authorizer: AuthorizerAppId::parse(item.text("authorizer_appid")?).ok()?,
+            change,
+        },
+        failures: item.number("failures").unwrap_or_default(),
+    })
+}

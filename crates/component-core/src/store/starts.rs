@@ -1,0 +1,149 @@
+//! Rows `start#<state>`.
+
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+
+use super::item::Item;
+use super::{Store, WRITTEN_BY, failure, nonce, refused_update, text, time};
+use crate::error::Error;
+use crate::time::Timestamp;
+
+/// One attempt to authorize, from the click to WeChat's redirect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// SHA-256 of the cookie of the browser that clicked.
+    pub browser: String,
+    /// When it clicked.
+    pub started_at: Timestamp,
+    /// When WeChat's page stops working.
+    pub expires_at: Timestamp,
+    /// The vendor's own name for the account.
+    pub reference: Option<String>,
+    /// Where to send the browser in the end.
+    pub return_to: Option<String>,
+}
+
+/// Why a state is not good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartRefused {
+    /// It never was, or it is too old.
+    Expired,
+    /// It came back once before.
+    Used,
+    /// It belongs to another browser.
+    Foreign,
+}
+
+impl Store {
+    /// Keeps an attempt under its state.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn put_start(&self, state: &str, start: &Start) -> Result<(), Error> {
+        let mut item = Item::keyed(&key(state));
+        item.set_text("browser", &start.browser);
+        item.set_time("started_at", start.started_at);
+        item.set_time("ttl", start.expires_at);
+        if let Some(reference) = &start.reference {
+            item.set_text("reference", reference);
+        }
+        if let Some(return_to) = &start.return_to {
+            item.set_text("return_to", return_to);
+        }
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item.into()))
+            .send()
+            .await
+            .map_err(|error| failure("store an authorization attempt", error))?;
+        Ok(())
+    }
+
+    /// Takes the attempt of a state, which only `browser` can, once, and in time.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn take_start(
+        &self,
+        state: &str,
+        browser: &str,
+        now: Timestamp,
+    ) -> Result<Result<Start, StartRefused>, Error> {
+        let nonce = nonce();
+        let taken = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(&key(state)))
+            .update_expression("SET used_at = :now, written_by = :nonce")
+            .condition_expression(
+                "browser = :browser AND attribute_not_exists(used_at) AND #ttl > :now",
+            )
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":now", time(now))
+            .expression_attribute_values(":browser", text(browser))
+            .expression_attribute_values(":nonce", text(&nonce))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match taken {
+            Ok(answer) => Ok(answer
+                .attributes
+                .and_then(|attributes| read(&Item::from(attributes)))
+                .ok_or(StartRefused::Expired)),
+            Err(error) => match refused_update(&error) {
+                // The SDK's repetition of a take whose answer got lost.
+                Some(current) if current.text(WRITTEN_BY) == Some(nonce.as_str()) => {
+                    Ok(read(&current).ok_or(StartRefused::Expired))
+                }
+                Some(current) => Ok(Err(refused(&current, browser, now))),
+                None => Err(failure("take an authorization attempt", error)),
+            },
+        }
+    }
+
+    /// Lets a state be used again, whose exchange failed for a reason that may pass.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn give_back_start(&self, state: &str) -> Result<(), Error> {
+        let given = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(&key(state)))
+            .update_expression("REMOVE used_at")
+            .condition_expression("attribute_exists(used_at)")
+            .send()
+            .await;
+        match given {
+            Err(error) if refused_update(&error).is_none() => {
+                Err(failure("give an authorization attempt back", error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn key(state: &str) -> String {
+    format!("start#{state}")
+}
+
+fn read(item: &Item) -> Option<Start> {
+    Some(Start {
+        browser: item.text("browser")?.to_owned(),
+        started_at: item.time("started_at")?,
+        expires_at: item.time("ttl")?,
+        reference: item.text("reference").map(str::to_owned),
+        return_to: item.text("return_to").map(str::to_owned),
+    })
+}
+
+fn refused(current: &Item, browser: &str, now: Timestamp) -> StartRefused {
+    match read(current) {
+        Some(start) if start.browser != browser => StartRefused::Foreign,
+        Some(start) if start.expires_at > now => StartRefused::Used,
+        _ => StartRefused::Expired,
+    }
+}

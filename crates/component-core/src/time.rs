@@ -1,0 +1,165 @@
+//! Time: Unix seconds, the clock that tells them, and an invocation's deadline.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A moment in Unix seconds, as WeChat counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The moment `secs` seconds after 1970-01-01T00:00:00Z.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs)
+    }
+
+    /// Seconds since 1970-01-01T00:00:00Z.
+    pub const fn as_secs(self) -> u64 {
+        self.0
+    }
+
+    /// How long before `later` this moment is; zero if it is not.
+    pub const fn until(self, later: Self) -> Duration {
+        Duration::from_secs(later.0.saturating_sub(self.0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    /// Part seconds count as whole ones: what must last until then, lasts.
+    fn add(self, duration: Duration) -> Self {
+        let whole = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+        Self(self.0.saturating_add(whole))
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(duration.as_secs()))
+    }
+}
+
+/// Tells the time and waits.
+#[derive(Clone)]
+pub struct Clock {
+    source: Source,
+    pace: u32,
+}
+
+#[derive(Clone)]
+enum Source {
+    System,
+    Told(Arc<dyn Fn() -> Timestamp + Send + Sync>),
+}
+
+impl Clock {
+    /// The clock of the machine.
+    pub const fn system() -> Self {
+        Self {
+            source: Source::System,
+            pace: 1,
+        }
+    }
+
+    /// A clock that asks `now`, and on which a second passes in `1 / pace` seconds of waiting.
+    ///
+    /// For whoever runs the functions against a time of his own.
+    pub fn told(now: impl Fn() -> Timestamp + Send + Sync + 'static, pace: u32) -> Self {
+        Self {
+            source: Source::Told(Arc::new(now)),
+            pace: pace.max(1),
+        }
+    }
+
+    /// The time by this clock.
+    pub fn now(&self) -> Timestamp {
+        match &self.source {
+            Source::System => system_now(),
+            Source::Told(now) => now(),
+        }
+    }
+
+    /// Waits `duration` of this clock's time.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that waits for the machine's clock"
+    )]
+    pub async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration / self.pace).await;
+    }
+
+    /// When `deadline` comes, by this clock.
+    pub fn at(&self, deadline: Deadline) -> Timestamp {
+        self.now() + deadline.remaining() * self.pace
+    }
+}
+
+/// When an invocation must have answered, in the machine's own time.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// The deadline `duration` from now.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the machine's monotonic clock"
+    )]
+    pub fn after(duration: Duration) -> Self {
+        let now = Instant::now();
+        Self(now.checked_add(duration).unwrap_or(now))
+    }
+
+    /// The deadline that Lambda names, less `margin` for the answer's own way back.
+    pub fn of_invocation(deadline: SystemTime, margin: Duration) -> Self {
+        let left = deadline
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .saturating_sub(since_epoch());
+        Self::after(left.saturating_sub(margin))
+    }
+
+    /// The earlier of two deadlines.
+    #[must_use]
+    pub fn or_after(self, duration: Duration) -> Self {
+        Self(self.0.min(Self::after(duration).0))
+    }
+
+    /// What is left; zero once it has passed.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the machine's monotonic clock"
+    )]
+    pub fn remaining(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
+    /// Whether nothing is left.
+    pub fn has_passed(self) -> bool {
+        self.remaining().is_zero()
+    }
+}
+
+fn system_now() -> Timestamp {
+    Timestamp(since_epoch().as_secs())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the machine's clock"
+)]
+fn since_epoch() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+}
