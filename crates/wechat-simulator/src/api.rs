@@ -1,0 +1,165 @@
+//! The door of WeChat's HTTP endpoints: counts the call, spoils it when told to, answers as WeChat does.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{ConnectInfo, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use futures_util::stream;
+use serde_json::{Map, Value, json};
+
+use crate::clock::sleep_real;
+use crate::errcode::Refusal;
+use crate::fault::{FaultEffect, Stroke};
+use crate::simulator::Simulator;
+
+mod endpoint;
+
+use endpoint::Endpoint;
+
+/// Longest body that is read.
+const MAX_BODY_LEN: usize = 1024 * 1024;
+
+/// Every path of `api.weixin.qq.com` that the simulator knows.
+pub(crate) fn routes() -> Router<Simulator> {
+    Router::new().route("/cgi-bin/{*path}", any(call))
+}
+
+/// One call as it came in, not checked yet.
+pub(crate) struct Call {
+    method: Method,
+    endpoint: Option<Endpoint>,
+    token: Option<String>,
+    client_ip: Option<IpAddr>,
+    body: Bytes,
+}
+
+async fn call(State(simulator): State<Simulator>, request: Request) -> Response {
+    let name = endpoint_name(request.uri().path());
+    let stroke = {
+        let mut state = simulator.state();
+        *state.calls.entry(name.clone()).or_default() += 1;
+        state.faults.strike(&name)
+    };
+    let Some(call) = read(request).await else {
+        return cut_off();
+    };
+    // A task of its own: what WeChat was asked to do it does, even if the caller hangs up.
+    let handled = tokio::spawn(async move { handle(&simulator, &call, &name, stroke).await });
+    handled.await.unwrap_or_else(|_| cut_off())
+}
+
+async fn handle(simulator: &Simulator, call: &Call, name: &str, stroke: Stroke) -> Response {
+    sleep_real(stroke.delay).await;
+    let response = match stroke.effect {
+        None => answer(simulator, call, name),
+        Some(FaultEffect::Errcode(errcode)) => refuse(simulator, Refusal(errcode), call, name),
+        Some(FaultEffect::HttpStatus(status)) => StatusCode::from_u16(status)
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+            .into_response(),
+        Some(FaultEffect::Body(body)) => body.into_response(),
+        Some(FaultEffect::Reset) => cut_off(),
+        Some(FaultEffect::AnswerLost) => {
+            answer(simulator, call, name);
+            cut_off()
+        }
+    };
+    sleep_real(stroke.answer_delay).await;
+    response
+}
+
+/// The last segment of the path, a version apart: `api_query_auth`, `clear_quota`.
+fn endpoint_name(path: &str) -> String {
+    let path = path.strip_suffix("/v2").unwrap_or(path);
+    path.rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+/// None when the caller hung up or sent too much.
+async fn read(request: Request) -> Option<Call> {
+    let (parts, body) = request.into_parts();
+    let query = Query::<HashMap<String, String>>::try_from_uri(&parts.uri)
+        .map(|Query(query)| query)
+        .unwrap_or_default();
+    let token = ["component_access_token", "access_token"]
+        .into_iter()
+        .find_map(|name| query.get(name))
+        .filter(|token| !token.is_empty())
+        .cloned();
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    Some(Call {
+        method: parts.method,
+        endpoint: Endpoint::at(parts.uri.path()),
+        token,
+        client_ip: peer.map(|ConnectInfo(address)| address.ip().to_canonical()),
+        body: to_bytes(body, MAX_BODY_LEN).await.ok()?,
+    })
+}
+
+fn answer(simulator: &Simulator, call: &Call, name: &str) -> Response {
+    match effect(simulator, call) {
+        Ok(value) => {
+            tracing::info!(endpoint = name, "answered");
+            json_answer(&value)
+        }
+        Err(refusal) => refuse(simulator, refusal, call, name),
+    }
+}
+
+/// Does what the call asks for, if everything about it is right.
+fn effect(simulator: &Simulator, call: &Call) -> Result<Value, Refusal> {
+    let endpoint = call.endpoint.ok_or(Refusal::INVALID_URL)?;
+    if call.method != Method::POST {
+        return Err(Refusal::REQUIRE_POST);
+    }
+    let now = simulator.clock().now();
+    let state = &mut *simulator.state();
+    if let Some(allowed) = &state.settings.allowed_ips
+        && !call.client_ip.is_some_and(|ip| allowed.contains(&ip))
+    {
+        return Err(Refusal::CLIENT_IP);
+    }
+    let body = json_body(&call.body)?;
+    let value = endpoint.answer(state, now, call.token.as_deref(), &body)?;
+    if endpoint == Endpoint::StartPushTicket {
+        let simulator = simulator.clone();
+        tokio::spawn(async move { simulator.push_ticket().await });
+    }
+    Ok(value)
+}
+
+fn json_body(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+    if body.is_empty() {
+        return Err(Refusal::EMPTY_BODY);
+    }
+    serde_json::from_slice(body).map_err(|_| Refusal::DATA_FORMAT)
+}
+
+/// WeChat's error answer: HTTP 200 and the code.
+fn refuse(simulator: &Simulator, refusal: Refusal, call: &Call, name: &str) -> Response {
+    let errcode = refusal.0;
+    tracing::info!(endpoint = name, errcode, "refused");
+    let mut errmsg = refusal.errmsg().to_owned();
+    if refusal == Refusal::CLIENT_IP {
+        let ip = call.client_ip.map(|ip| ip.to_string());
+        errmsg = format!("{errmsg} requestIP: {}", ip.as_deref().unwrap_or("unknown"));
+    }
+    let rid = simulator.state().mint.rid();
+    json_answer(&json!({"errcode": errcode, "errmsg": format!("{errmsg} rid: {rid}")}))
+}
+
+fn json_answer(value: &Value) -> Response {
+    let mut headers = HeaderMap::new();
+    let json = HeaderValue::from_static("application/json; encoding=utf-8");
+    headers.insert(header::CONTENT_TYPE, json);
+    (headers, value.to_string()).into_response()
+}
+
+/// An answer whose body fails before its first byte: the server then closes the connection with nothing sent.
+fn cut_off() -> Response {
+    let failure = std::io::Error::other("the connection is closed on order");
+    Body::from_stream(stream::iter([Err::<Bytes, _>(failure)])).into_response()
+}

@@ -1,0 +1,269 @@
+//! The endpoints, one function each: what WeChat checks, and what it answers.
+
+use serde_json::{Map, Value, json};
+
+use crate::errcode::Refusal;
+use crate::state::authorizers::TokenPair;
+use crate::state::component::PRE_AUTH_CODE_LIFE_SECS;
+use crate::state::token::LIFE_SECS;
+use crate::state::{SentMessage, State};
+
+/// Most accounts that one page of the list may hold.
+const MAX_PAGE_LEN: u64 = 500;
+
+type Body = Map<String, Value>;
+type Answer = Result<Value, Refusal>;
+
+/// What can be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    StartPushTicket,
+    ComponentToken,
+    CreatePreauthcode,
+    QueryAuth,
+    AuthorizerToken,
+    GetAuthorizerInfo,
+    GetAuthorizerList,
+    ClearQuota,
+    ClearQuotaV2,
+    CustomSend,
+}
+
+impl Endpoint {
+    /// The endpoint at this path.
+    pub(crate) fn at(path: &str) -> Option<Self> {
+        let path = path.strip_prefix("/cgi-bin/")?;
+        Some(match path {
+            "component/api_start_push_ticket" => Self::StartPushTicket,
+            "component/api_component_token" => Self::ComponentToken,
+            "component/api_create_preauthcode" => Self::CreatePreauthcode,
+            "component/api_query_auth" => Self::QueryAuth,
+            "component/api_authorizer_token" => Self::AuthorizerToken,
+            "component/api_get_authorizer_info" => Self::GetAuthorizerInfo,
+            "component/api_get_authorizer_list" => Self::GetAuthorizerList,
+            "clear_quota" | "component/clear_quota" => Self::ClearQuota,
+            "component/clear_quota/v2" => Self::ClearQuotaV2,
+            "message/custom/send" => Self::CustomSend,
+            _ => return None,
+        })
+    }
+
+    /// Checks the call and does what it asks for.
+    pub(crate) fn answer(
+        self,
+        state: &mut State,
+        now: u64,
+        token: Option<&str>,
+        body: &Body,
+    ) -> Answer {
+        match self {
+            Self::StartPushTicket => return start_push_ticket(state, body),
+            Self::ComponentToken => return component_token(state, now, body),
+            Self::ClearQuotaV2 => return clear_quota_v2(state, now, body),
+            Self::ClearQuota => return clear_quota(state, now, token, body),
+            Self::CustomSend => return custom_send(state, now, token, body),
+            _ => check_component_token(state, now, token)?,
+        }
+        check_component_appid(state, body)?;
+        match self {
+            Self::CreatePreauthcode => Ok(create_preauthcode(state, now)),
+            Self::QueryAuth => query_auth(state, now, body),
+            Self::AuthorizerToken => authorizer_token(state, now, body),
+            Self::GetAuthorizerInfo => get_authorizer_info(state, body),
+            _ => get_authorizer_list(state, body),
+        }
+    }
+}
+
+fn start_push_ticket(state: &mut State, body: &Body) -> Answer {
+    check_component_appid(state, body)?;
+    check_secret(state, text(body, "component_secret"))?;
+    state.ticket_pushes = true;
+    Ok(ok())
+}
+
+fn component_token(state: &mut State, now: u64, body: &Body) -> Answer {
+    check_component_appid(state, body)?;
+    check_secret(state, text(body, "component_appsecret"))?;
+    let daily = state.settings.component_token_daily_quota;
+    state.component.quota.spend(now, daily)?;
+    let ticket = text(body, "component_verify_ticket");
+    state.component.check_ticket(now, ticket)?;
+    let token = state.component.issue_token(now, &mut state.mint);
+    Ok(json!({"component_access_token": token, "expires_in": LIFE_SECS}))
+}
+
+fn create_preauthcode(state: &mut State, now: u64) -> Value {
+    let code = state.component.create_preauthcode(now, &mut state.mint);
+    json!({"pre_auth_code": code, "expires_in": PRE_AUTH_CODE_LIFE_SECS})
+}
+
+fn query_auth(state: &mut State, now: u64, body: &Body) -> Answer {
+    let code = text(body, "authorization_code");
+    let TokenPair {
+        appid,
+        access_token,
+        refresh_token,
+    } = state.authorizers.query_auth(now, code, &mut state.mint)?;
+    let (account, _) = state.authorizers.require(&appid)?;
+    Ok(json!({"authorization_info": {
+        "authorizer_appid": appid,
+        "authorizer_access_token": access_token,
+        "expires_in": LIFE_SECS,
+        "authorizer_refresh_token": refresh_token,
+        "func_info": account.func_info(),
+    }}))
+}
+
+fn authorizer_token(state: &mut State, now: u64, body: &Body) -> Answer {
+    let appid = text(body, "authorizer_appid");
+    let refresh_token = text(body, "authorizer_refresh_token");
+    let authorizers = &mut state.authorizers;
+    let pair = authorizers.authorizer_token(now, appid, refresh_token, &mut state.mint)?;
+    Ok(json!({
+        "authorizer_access_token": pair.access_token,
+        "expires_in": LIFE_SECS,
+        "authorizer_refresh_token": pair.refresh_token,
+    }))
+}
+
+fn get_authorizer_info(state: &State, body: &Body) -> Answer {
+    let appid = text(body, "authorizer_appid");
+    let (account, authorization) = state.authorizers.require(appid)?;
+    Ok(json!({
+        "authorizer_info": account.authorizer_info(),
+        "authorization_info": {
+            "authorizer_appid": appid,
+            "authorizer_refresh_token": authorization.refresh_token.as_deref().unwrap_or_default(),
+            "func_info": account.func_info(),
+        },
+    }))
+}
+
+/// `refresh_token` is missing from an account whose code was never exchanged.
+fn get_authorizer_list(state: &State, body: &Body) -> Answer {
+    let number = |name| body.get(name).and_then(Value::as_u64);
+    let offset = number("offset").ok_or(Refusal::DATA_FORMAT)?;
+    let count = number("count")
+        .filter(|count| (1..=MAX_PAGE_LEN).contains(count))
+        .ok_or(Refusal::ARGS_COUNT)?;
+    let skip = usize::try_from(offset).unwrap_or(usize::MAX);
+    let take = usize::try_from(count).unwrap_or(usize::MAX);
+    let page = state.authorizers.authorized().skip(skip).take(take);
+    let list: Vec<Value> = page
+        .map(|(account, authorization)| {
+            let mut row = json!({
+                "authorizer_appid": account.appid,
+                "auth_time": authorization.auth_time,
+            });
+            if let (Some(token), Some(row)) = (&authorization.refresh_token, row.as_object_mut()) {
+                row.insert("refresh_token".to_owned(), json!(token));
+            }
+            row
+        })
+        .collect();
+    let total_count = state.authorizers.authorized().count();
+    Ok(json!({"total_count": total_count, "list": list}))
+}
+
+/// The component clears its own quota with its token, an account's with the account's.
+fn clear_quota(state: &mut State, now: u64, token: Option<&str>, body: &Body) -> Answer {
+    let token = token.ok_or(Refusal::TOKEN_MISSING)?;
+    let named = match text(body, "appid") {
+        "" => text(body, "component_appid"),
+        appid => appid,
+    };
+    if state.authorizers.owner(token).is_some() {
+        let owner = state.authorizers.check_token(now, token)?;
+        return if owner == named {
+            Ok(ok())
+        } else {
+            Err(Refusal::INVALID_APPID)
+        };
+    }
+    state.component.check_token(now, token)?;
+    if named != state.settings.component_appid {
+        return Err(Refusal::INVALID_APPID);
+    }
+    state.component.quota.clear(now)?;
+    Ok(ok())
+}
+
+fn clear_quota_v2(state: &mut State, now: u64, body: &Body) -> Answer {
+    check_component_appid(state, body)?;
+    check_secret(state, text(body, "appsecret"))?;
+    match text(body, "appid") {
+        "" => {}
+        appid if appid == state.settings.component_appid => {}
+        // An account has no quota here that could be used up.
+        appid => {
+            state.authorizers.require(appid)?;
+            return Ok(ok());
+        }
+    }
+    state.component.quota.clear(now)?;
+    Ok(ok())
+}
+
+/// A business call: it proves that an authorizer access token is good.
+fn custom_send(state: &mut State, now: u64, token: Option<&str>, body: &Body) -> Answer {
+    let token = token.ok_or(Refusal::TOKEN_MISSING)?;
+    if state.component.check_token(now, token) != Err(Refusal::INVALID_CREDENTIAL) {
+        return Err(Refusal::AUTHORIZER_TOKEN_NEEDED);
+    }
+    let authorizer_appid = state.authorizers.check_token(now, token)?.to_owned();
+    let (touser, msgtype) = (text(body, "touser"), text(body, "msgtype"));
+    if touser.is_empty() {
+        return Err(Refusal::INVALID_OPENID);
+    }
+    if !body.contains_key(msgtype) {
+        return Err(Refusal::INVALID_MESSAGE_TYPE);
+    }
+    let content = body.get("text").and_then(|text| text.get("content"));
+    state.messages.push(SentMessage {
+        authorizer_appid,
+        touser: touser.to_owned(),
+        msgtype: msgtype.to_owned(),
+        content: content
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned(),
+        sent_at: now,
+    });
+    Ok(ok())
+}
+
+fn check_component_token(state: &State, now: u64, token: Option<&str>) -> Result<(), Refusal> {
+    let token = token.ok_or(Refusal::TOKEN_MISSING)?;
+    if state.authorizers.owner(token).is_some() {
+        return Err(Refusal::COMPONENT_TOKEN_NEEDED);
+    }
+    state.component.check_token(now, token)
+}
+
+fn check_component_appid(state: &State, body: &Body) -> Result<(), Refusal> {
+    match text(body, "component_appid") {
+        "" => Err(Refusal::COMPONENT_APPID_MISSING),
+        appid if appid == state.settings.component_appid => Ok(()),
+        _ => Err(Refusal::INVALID_APPID),
+    }
+}
+
+fn check_secret(state: &State, secret: &str) -> Result<(), Refusal> {
+    if secret.is_empty() {
+        Err(Refusal::APPSECRET_MISSING)
+    } else if secret == state.settings.component_appsecret {
+        Ok(())
+    } else {
+        Err(Refusal::INVALID_APPSECRET)
+    }
+}
+
+fn ok() -> Value {
+    json!({"errcode": 0, "errmsg": "ok"})
+}
+
+/// A field's text, empty when it is missing or no text.
+fn text<'a>(body: &'a Body, name: &str) -> &'a str {
+    body.get(name).and_then(Value::as_str).unwrap_or_default()
+}

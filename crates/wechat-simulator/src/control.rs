@@ -1,0 +1,221 @@
+//! The control API under `/_sim`: what a test or a person orders from outside. The crate's documentation has every call.
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::fault::Fault;
+use crate::simulator::{SimError, Simulator};
+use crate::state::account::{AccountKind, is_appid};
+
+mod push;
+mod settings;
+
+/// Every control call; the consent page's own form is with the pages.
+pub(crate) fn routes() -> Router<Simulator> {
+    Router::new()
+        .route("/_sim/accounts", post(accounts))
+        .route("/_sim/authorize", post(authorize))
+        .route("/_sim/calls", get(calls))
+        .route("/_sim/calls/reset", post(reset_calls))
+        .route("/_sim/clock", get(clock).post(set_clock))
+        .route("/_sim/faults", post(faults))
+        .route("/_sim/message", post(push::message))
+        .route("/_sim/messages", get(messages))
+        .route("/_sim/push", post(push::push))
+        .route("/_sim/revoke", post(revoke))
+        .route("/_sim/settings", post(settings::change))
+        .route("/_sim/state", get(state))
+}
+
+/// A control call that cannot be carried out: 400 or 404 and `{"error": ".."}`.
+struct ControlError {
+    status: StatusCode,
+    message: String,
+}
+
+impl ControlError {
+    fn bad_request(message: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            message: message.into(),
+        }
+    }
+}
+
+impl From<SimError> for ControlError {
+    fn from(error: SimError) -> Self {
+        let status = match error {
+            SimError::UnknownAccount => StatusCode::NOT_FOUND,
+            SimError::NotAuthorized | SimError::PreAuthCode => StatusCode::BAD_REQUEST,
+        };
+        let message = error.to_string();
+        Self { status, message }
+    }
+}
+
+impl IntoResponse for ControlError {
+    fn into_response(self) -> Response {
+        (self.status, Json(json!({"error": self.message}))).into_response()
+    }
+}
+
+type Answer = Result<Json<Value>, ControlError>;
+
+/// Reads a JSON body, whatever content type came with it; an empty one counts as `{}`.
+fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, ControlError> {
+    let body: &[u8] = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|error| ControlError::bad_request(error.to_string()))
+}
+
+fn done() -> Json<Value> {
+    Json(json!({"ok": true}))
+}
+
+async fn calls(State(simulator): State<Simulator>) -> Json<Value> {
+    Json(json!(simulator.calls()))
+}
+
+async fn reset_calls(State(simulator): State<Simulator>) -> Json<Value> {
+    simulator.reset_calls();
+    done()
+}
+
+async fn faults(State(simulator): State<Simulator>, body: Bytes) -> Answer {
+    simulator.fault(read::<Fault>(&body)?);
+    Ok(done())
+}
+
+async fn messages(State(simulator): State<Simulator>) -> Json<Value> {
+    Json(json!(simulator.messages()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewAccount {
+    appid: String,
+    name: String,
+    kind: AccountKind,
+}
+
+async fn accounts(State(simulator): State<Simulator>, body: Bytes) -> Answer {
+    let account: NewAccount = read(&body)?;
+    if !is_appid(&account.appid) {
+        return Err(ControlError::bad_request(
+            "appid is wx and 16 lower-case hexadecimal digits",
+        ));
+    }
+    simulator.add_account(&account.appid, &account.name, account.kind);
+    Ok(done())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Authorize {
+    authorizer_appid: String,
+    pre_auth_code: Option<String>,
+    #[serde(default = "pushed")]
+    push: bool,
+}
+
+fn pushed() -> bool {
+    true
+}
+
+async fn authorize(State(simulator): State<Simulator>, body: Bytes) -> Answer {
+    let order: Authorize = read(&body)?;
+    let granted = match &order.pre_auth_code {
+        Some(code) => simulator.consent_unpushed(code, &order.authorizer_appid)?,
+        None => simulator.authorize_unpushed(&order.authorizer_appid)?,
+    };
+    let mut answer = json!({
+        "auth_code": granted.auth_code,
+        "expires_in": granted.expires_in,
+    });
+    if let (true, Some(answer)) = (order.push, answer.as_object_mut()) {
+        let push = simulator.push_xml(&granted.notice).await;
+        answer.insert("push".to_owned(), json!(push));
+    }
+    Ok(Json(answer))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Revoke {
+    authorizer_appid: String,
+    #[serde(default = "pushed")]
+    push: bool,
+}
+
+async fn revoke(State(simulator): State<Simulator>, body: Bytes) -> Answer {
+    let order: Revoke = read(&body)?;
+    if order.push {
+        let push = simulator.revoke(&order.authorizer_appid).await?;
+        return Ok(Json(json!(push)));
+    }
+    simulator.revoke_unpushed(&order.authorizer_appid)?;
+    Ok(done())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Moved {
+    advance_secs: Option<u64>,
+    now: Option<u64>,
+}
+
+async fn clock(State(simulator): State<Simulator>) -> Json<Value> {
+    Json(json!({"now": simulator.clock().now()}))
+}
+
+async fn set_clock(State(simulator): State<Simulator>, body: Bytes) -> Answer {
+    let moved: Moved = read(&body)?;
+    if let Some(now) = moved.now {
+        simulator.clock().set(now);
+    }
+    if let Some(secs) = moved.advance_secs {
+        simulator.clock().advance(secs);
+    }
+    Ok(clock(State(simulator)).await)
+}
+
+/// For people to look at: no token, code or ticket stands in it.
+async fn state(State(simulator): State<Simulator>) -> Json<Value> {
+    let now = simulator.clock().now();
+    let state = simulator.state();
+    let accounts: Vec<Value> = state
+        .authorizers
+        .all()
+        .map(|authorizer| {
+            let granted = authorizer.authorization.as_ref();
+            json!({
+                "authorizer_appid": authorizer.account.appid,
+                "nick_name": authorizer.account.nick_name,
+                "user_name": authorizer.account.user_name(),
+                "kind": authorizer.account.kind,
+                "authorized": granted.is_some(),
+                "auth_time": granted.map(|granted| granted.auth_time),
+                "code_exchanged": granted.is_some_and(|granted| granted.refresh_token.is_some()),
+            })
+        })
+        .collect();
+    Json(json!({
+        "now": now,
+        "component_appid": state.settings.component_appid,
+        "authorization_host": state.settings.authorization_host,
+        "allowed_ips": state.settings.allowed_ips,
+        "events_url": state.events_url,
+        "messages_url": state.messages_url,
+        "ticket_pushes": state.ticket_pushes,
+        "rotate_refresh_tokens": state.authorizers.rotate_refresh_tokens,
+        "calls": state.calls,
+        "authorizers": accounts,
+        "pushes": state.pushes,
+    }))
+}

@@ -1,0 +1,95 @@
+//! A stateful, strict WeChat Open Platform for one component, to test an SDK against.
+//!
+//! It gives what WeChat gives (tickets, tokens, codes, notices, the authorization page) and refuses what WeChat refuses,
+//! by a clock that can be moved. Everything it knows is in memory. It serves plain HTTP.
+//!
+//! # Layout
+//!
+//! - [`clock`]: Unix seconds, the only reader of the system's clock
+//! - `settings`: what stands in the console; `simulator`: [`Simulator`], what a test calls
+//! - `api`: the endpoints of `api.weixin.qq.com`; `api/endpoint` has one function for each
+//! - `pages`: the authorization page of PC and mobile, and what the merchant decides there
+//! - `push`: seals and delivers tickets, notices and messages; `control`: the calls below
+//! - `state`: all rules, without I/O; `fault`: failures on order; `mint`: random values; `cipher`, `errcode`
+//!
+//! # WeChat's side
+//!
+//! Under `/cgi-bin/component/`: `api_start_push_ticket`, `api_component_token`, `api_create_preauthcode`,
+//! `api_query_auth`, `api_authorizer_token`, `api_get_authorizer_info`, `api_get_authorizer_list`, `clear_quota`,
+//! `clear_quota/v2`. Beside them `/cgi-bin/clear_quota`, and `/cgi-bin/message/custom/send` as a business call that
+//! proves an authorizer access token. Pages: `/cgi-bin/componentloginpage`, `/wxaopen/safe/bindcomponent`,
+//! `/safe/bindcomponent`; a refusal has HTTP 200 and an attribute `data-error`.
+//!
+//! Where nobody outside WeChat knows, the simulator is strict: a new authorization kills the tokens, refresh tokens and
+//! codes of the one before at once, whether the merchant revoked in between or not.
+//!
+//! # Control API
+//!
+//! JSON in and out; a wrong call is answered with 400 or 404 and `{"error": ".."}`. An optional field is marked `?`.
+//! Any content type will do, so plain `curl -d` works:
+//!
+//! ```text
+//! curl localhost:8081/_sim/calls
+//! curl localhost:8081/_sim/faults -d '{"endpoint": "api_query_auth", "answer_lost": true}'
+//! curl localhost:8081/_sim/push -d '{"info_type": "component_verify_ticket", "times": 2}'
+//! curl localhost:8081/_sim/clock -d '{"advance_secs": 7200}'
+//! ```
+//!
+//! - `GET /_sim/calls` answers `{"api_component_token": 1, ..}`: calls by the last segment of their path (`clear_quota`
+//!   for its version 2 too), failed ones counted, pages not. `POST /_sim/calls/reset` starts from zero.
+//! - `POST /_sim/faults` spoils the next calls to an endpoint, or to any (`"*"`). One of
+//!   `{"endpoint": "api_query_auth", "errcode": -1}` (refused),
+//!   `{.., "http_status": 500}` (an empty answer with this status),
+//!   `{.., "body": "garbage"}` (HTTP 200 with this body),
+//!   `{.., "reset": true}` (the connection closes and nothing has happened),
+//!   `{.., "answer_lost": true}` (the call takes effect, then the connection closes),
+//!   `{.., "delay_ms": 6000}` (real time; alone, or before any of the others),
+//!   `{.., "answer_delay_ms": 6000}` (real time between effect and answer). `times`? is 1 unless said. A caller that
+//!   hangs up meanwhile undoes nothing.
+//! - `POST /_sim/push` pushes to the event URL and answers `{"attempts": [{"status": 200, "body_is_success": true}],
+//!   "delivered": true}`. `{"info_type": ..}` is `component_verify_ticket` (`ticket`?, else a new one), `authorized`,
+//!   `updateauthorized` (`authorization_code`?, `pre_auth_code`?) or `unauthorized`, with `authorizer_appid`? (else the
+//!   first demo account) and `create_time`? (else now). Without a code given, the account authorizes anew; if
+//!   `create_time` is before its authorization, the notice carries a spent code. `unauthorized` is the bare notice and
+//!   revokes nothing. Or `{"xml": "<xml>..</xml>"}`, any text. `times`? pushes the same text again, sealed anew.
+//! - `POST /_sim/message` `{"authorizer_appid": .., "text": .., "openid"?: ..}` or `{"authorizer_appid": .., "xml": ..}`
+//!   pushes to the message URL; answers the attempts, and `reply`, the decrypted passive reply.
+//! - `GET /_sim/messages` lists what was sent by `message/custom/send`.
+//! - `POST /_sim/authorize` `{"authorizer_appid": .., "pre_auth_code"?: .., "push"?: false}` confirms for a merchant;
+//!   answers `{"auth_code": .., "expires_in": 3600, "push": {..}}`, the last only if the notice was pushed.
+//! - `POST /_sim/revoke` `{"authorizer_appid": .., "push"?: false}` revokes; answers the attempts.
+//! - `POST /_sim/accounts` `{"appid": .., "name": .., "kind": "official_account" | "mini_program"}` adds an account.
+//! - `POST /_sim/clock` `{"advance_secs": 3600}`, `{"now": 1700000000}` or `{}` answers `{"now": ..}`, as `GET` does.
+//! - `POST /_sim/settings` changes what is named: `allowed_ips` (`null` for any), `events_url`, `messages_url`,
+//!   `authorization_host`, `rotate_refresh_tokens`, `token`, `encoding_aes_key`, `component_appsecret`,
+//!   `component_token_daily_quota`, `ticket_pushes`.
+//! - `GET /_sim/state` shows accounts, settings and the latest pushes, without secrets.
+
+// What a test holds.
+pub mod clock;
+mod settings;
+mod simulator;
+
+// What is served.
+mod api;
+mod control;
+mod pages;
+mod push;
+
+// What it rests on.
+mod cipher;
+mod errcode;
+mod fault;
+mod mint;
+mod state;
+
+#[cfg(test)]
+mod tests;
+
+pub use clock::SimClock;
+pub use fault::{Fault, FaultEffect};
+pub use push::{Attempt, MessageOutcome, PushOutcome, SealedPush};
+pub use settings::Settings;
+pub use simulator::{AuthorizerView, Consent, SimError, Simulator, UnpushedConsent};
+pub use state::SentMessage;
+pub use state::account::{AccountKind, DEMO_APPIDS};

@@ -1,0 +1,191 @@
+//! The pages a merchant sees: the authorization page of PC and mobile, and what his decision leads to.
+
+use axum::Router;
+use axum::extract::{Form, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use url::Url;
+use url::form_urlencoded::byte_serialize;
+
+use crate::simulator::{SimError, Simulator};
+use crate::state::State as Wechat;
+use crate::state::account::Account;
+
+mod html;
+
+/// `mp.weixin.qq.com` and `open.weixin.qq.com`, as far as authorization needs them.
+pub(crate) fn routes() -> Router<Simulator> {
+    Router::new()
+        .route("/cgi-bin/componentloginpage", get(pc_page))
+        .route("/wxaopen/safe/bindcomponent", get(mobile_page))
+        .route("/safe/bindcomponent", get(mobile_page))
+        .route("/_sim/consent", post(decide))
+}
+
+/// The query of an authorization link.
+///
+/// Source: <https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Before_Develop/Authorization_Process_Technical_Description.html>
+#[derive(Deserialize)]
+struct Link {
+    #[serde(default)]
+    component_appid: String,
+    #[serde(default)]
+    pre_auth_code: String,
+    #[serde(default)]
+    redirect_uri: String,
+    #[serde(default)]
+    auth_type: String,
+    #[serde(default)]
+    biz_appid: String,
+}
+
+/// What the consent page sends.
+#[derive(Deserialize)]
+struct ConsentForm {
+    pre_auth_code: String,
+    redirect_uri: String,
+    #[serde(default)]
+    authorizer_appid: String,
+    decision: String,
+}
+
+/// Why WeChat shows a refusal in place of the consent page.
+pub(crate) enum PageError {
+    ComponentAppid,
+    PreAuthCode,
+    AuthType,
+    RedirectUri,
+    BizAppid,
+    AuthorizerAppid,
+    /// The entry page, the redirect address and the console do not name the same host.
+    Domain {
+        entry: Option<String>,
+        redirect: String,
+    },
+}
+
+/// From where the merchant came to the page.
+enum Entry {
+    /// Host and port of the Referer.
+    Pc(Option<String>),
+    /// The mobile link may be opened from anywhere in WeChat.
+    Mobile,
+}
+
+async fn pc_page(
+    State(simulator): State<Simulator>,
+    headers: HeaderMap,
+    Query(link): Query<Link>,
+) -> Response {
+    let referer = headers
+        .get(header::REFERER)
+        .and_then(|referer| Url::parse(referer.to_str().ok()?).ok());
+    let entry = Entry::Pc(referer.as_ref().and_then(authority));
+    consent_page(&simulator, &link, entry)
+}
+
+async fn mobile_page(State(simulator): State<Simulator>, Query(link): Query<Link>) -> Response {
+    consent_page(&simulator, &link, Entry::Mobile)
+}
+
+fn consent_page(simulator: &Simulator, link: &Link, entry: Entry) -> Response {
+    let now = simulator.clock().now();
+    let state = simulator.state();
+    let page = check_link(&state, link, entry, now)
+        .and_then(|()| fitting_accounts(&state, link))
+        .map_or_else(
+            |error| html::refusal(&error),
+            |accounts| html::consent(&link.pre_auth_code, &link.redirect_uri, &accounts),
+        );
+    Html(page).into_response()
+}
+
+fn check_link(state: &Wechat, link: &Link, entry: Entry, now: u64) -> Result<(), PageError> {
+    if link.component_appid != state.settings.component_appid {
+        return Err(PageError::ComponentAppid);
+    }
+    if !state
+        .component
+        .pre_auth_code_is_open(now, &link.pre_auth_code)
+    {
+        return Err(PageError::PreAuthCode);
+    }
+    let redirect = redirect_address(&link.redirect_uri).and_then(|url| authority(&url));
+    let redirect = redirect.ok_or(PageError::RedirectUri)?;
+    let registered = state.settings.authorization_host.as_ref();
+    let is_registered = registered.is_none_or(|host| host.eq_ignore_ascii_case(&redirect));
+    let entry = match entry {
+        Entry::Mobile if is_registered => return Ok(()),
+        Entry::Mobile => None,
+        Entry::Pc(host) if is_registered && host.as_ref() == Some(&redirect) => return Ok(()),
+        Entry::Pc(host) => host,
+    };
+    Err(PageError::Domain { entry, redirect })
+}
+
+/// The accounts that the merchant may choose from: `biz_appid` overrides `auth_type`.
+fn fitting_accounts(state: &Wechat, link: &Link) -> Result<Vec<Account>, PageError> {
+    let auth_type = link.auth_type.parse::<u8>().unwrap_or_default();
+    if !matches!(auth_type, 1..=6 | 8) {
+        return Err(PageError::AuthType);
+    }
+    let accounts = state
+        .authorizers
+        .all()
+        .map(|authorizer| &authorizer.account);
+    if link.biz_appid.is_empty() {
+        let fitting = accounts.filter(|account| account.kind.fits(auth_type));
+        return Ok(fitting.cloned().collect());
+    }
+    let account = state.authorizers.find(&link.biz_appid);
+    let account = account.ok_or(PageError::BizAppid)?.account.clone();
+    Ok(vec![account])
+}
+
+async fn decide(State(simulator): State<Simulator>, Form(form): Form<ConsentForm>) -> Response {
+    if form.decision != "confirm" {
+        return Html(html::denied()).into_response();
+    }
+    match confirm(&simulator, &form) {
+        Ok(address) => (StatusCode::FOUND, [(header::LOCATION, address)]).into_response(),
+        Err(error) => Html(html::refusal(&error)).into_response(),
+    }
+}
+
+/// Makes the code, pushes the notice in the background, and answers where the merchant goes.
+fn confirm(simulator: &Simulator, form: &ConsentForm) -> Result<String, PageError> {
+    let mut address = redirect_address(&form.redirect_uri).ok_or(PageError::RedirectUri)?;
+    let granted = simulator
+        .consent_unpushed(&form.pre_auth_code, &form.authorizer_appid)
+        .map_err(|error| match error {
+            SimError::PreAuthCode => PageError::PreAuthCode,
+            SimError::UnknownAccount | SimError::NotAuthorized => PageError::AuthorizerAppid,
+        })?;
+    let code: String = byte_serialize(granted.auth_code.as_bytes()).collect();
+    let added = format!("auth_code={code}&expires_in={}", granted.expires_in);
+    let query = match address.query() {
+        None | Some("") => added,
+        Some(own) => format!("{own}&{added}"),
+    };
+    address.set_query(Some(&query));
+    let simulator = simulator.clone();
+    tokio::spawn(async move { simulator.push_xml(&granted.notice).await });
+    Ok(address.into())
+}
+
+fn redirect_address(redirect_uri: &str) -> Option<Url> {
+    Url::parse(redirect_uri)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https"))
+}
+
+/// Host, and port if it is not the scheme's own.
+fn authority(url: &Url) -> Option<String> {
+    let host = url.host_str()?;
+    Some(
+        url.port()
+            .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")),
+    )
+}

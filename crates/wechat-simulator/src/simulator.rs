@@ -1,0 +1,225 @@
+//! `Simulator`: the library's handle on one simulated WeChat, what a test calls.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use axum::Router;
+use reqwest::Client;
+use tokio::net::TcpListener;
+
+use crate::clock::SimClock;
+use crate::fault::Fault;
+use crate::mint::Mint;
+use crate::push;
+use crate::settings::Settings;
+use crate::state::account::{Account, AccountKind};
+use crate::state::authorizers::Authorizer;
+use crate::state::{SentMessage, State};
+use crate::{api, control, pages};
+
+mod authorize;
+mod pushes;
+
+pub use authorize::{Consent, UnpushedConsent};
+
+/// A stateful WeChat Open Platform for one component. Clones share everything.
+#[derive(Clone)]
+pub struct Simulator(Arc<Inner>);
+
+struct Inner {
+    clock: SimClock,
+    state: Mutex<State>,
+    client: OnceLock<Option<Client>>,
+}
+
+/// What WeChat knows of one account. Its tokens are secrets: the view has no `Debug`.
+#[derive(Clone)]
+pub struct AuthorizerView {
+    /// The account's appid.
+    pub authorizer_appid: String,
+    /// The account's name.
+    pub nick_name: String,
+    /// Whether it authorizes the component now.
+    pub authorized: bool,
+    /// The one live refresh token; None until a code is exchanged.
+    pub refresh_token: Option<String>,
+    /// The access token given last, good or not.
+    pub access_token: Option<String>,
+    /// When the merchant confirmed, in Unix seconds.
+    pub auth_time: Option<u64>,
+}
+
+/// Why the simulator cannot do what a test asks of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SimError {
+    /// No account has this appid; add it first.
+    UnknownAccount,
+    /// The account does not authorize the component.
+    NotAuthorized,
+    /// The pre-auth code is unknown, used or too old.
+    PreAuthCode,
+}
+
+impl fmt::Display for SimError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownAccount => "no account has this appid",
+            Self::NotAuthorized => "the account does not authorize the component",
+            Self::PreAuthCode => "the pre-auth code is unknown, used or expired",
+        })
+    }
+}
+
+impl std::error::Error for SimError {}
+
+impl Simulator {
+    /// A WeChat with random values and the demo accounts, none of them authorized.
+    pub fn new(settings: Settings, clock: SimClock) -> Self {
+        Self::start(settings, clock, Mint::random())
+    }
+
+    /// A WeChat whose random values are the same in every run with the same calls.
+    pub fn new_seeded(settings: Settings, clock: SimClock, seed: u64) -> Self {
+        Self::start(settings, clock, Mint::seeded(seed))
+    }
+
+    fn start(settings: Settings, clock: SimClock, mint: Mint) -> Self {
+        Self(Arc::new(Inner {
+            clock,
+            state: Mutex::new(State::new(settings, mint)),
+            client: OnceLock::new(),
+        }))
+    }
+
+    /// WeChat's endpoints and pages, and the control API. Serve it with `ConnectInfo` if there is a white-list.
+    pub fn router(&self) -> Router {
+        api::routes()
+            .merge(pages::routes())
+            .merge(control::routes())
+            .with_state(self.clone())
+    }
+
+    /// Serves the router to whoever connects.
+    ///
+    /// # Errors
+    /// Those of the listener.
+    pub async fn serve(self, listener: TcpListener) -> std::io::Result<()> {
+        let service = self
+            .router()
+            .into_make_service_with_connect_info::<SocketAddr>();
+        axum::serve(listener, service).await
+    }
+
+    /// The clock that everything here goes by.
+    pub fn clock(&self) -> &SimClock {
+        &self.0.clock
+    }
+
+    /// Sets where tickets and notices go: the 授权事件接收 URL.
+    pub fn set_events_url(&self, url: &str) {
+        self.state().events_url = Some(url.to_owned());
+    }
+
+    /// Sets where messages go, with a literal `$APPID$`: the 消息与事件接收 URL.
+    pub fn set_messages_url(&self, url: &str) {
+        self.state().messages_url = Some(url.to_owned());
+    }
+
+    /// Changes what stands in the console, such as a rotated key.
+    pub fn change_settings(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.state().settings);
+    }
+
+    /// Makes `api_authorizer_token` give a new refresh token each time and kill the one before, which WeChat does not.
+    pub fn set_rotate_refresh_tokens(&self, rotate: bool) {
+        self.state().authorizers.rotate_refresh_tokens = rotate;
+    }
+
+    /// Adds an account that a merchant can authorize, or renames one.
+    pub fn add_account(&self, appid: &str, name: &str, kind: AccountKind) {
+        self.state().authorizers.add(Account {
+            appid: appid.to_owned(),
+            nick_name: name.to_owned(),
+            kind,
+        });
+    }
+
+    /// How often each endpoint was called, by the last segment of its path; failed calls count.
+    pub fn calls(&self) -> BTreeMap<String, u64> {
+        self.state().calls.clone()
+    }
+
+    /// Starts counting calls from zero.
+    pub fn reset_calls(&self) {
+        self.state().calls.clear();
+    }
+
+    /// The customer-service messages sent so far, oldest first.
+    pub fn messages(&self) -> Vec<SentMessage> {
+        self.state().messages.clone()
+    }
+
+    /// Spoils calls to come.
+    pub fn fault(&self, fault: Fault) {
+        self.state().faults.add(fault);
+    }
+
+    /// What WeChat knows of the account; None if there is no such account.
+    pub fn authorizer(&self, appid: &str) -> Option<AuthorizerView> {
+        self.state().authorizers.find(appid).map(view)
+    }
+
+    /// Every account, authorized or not, by appid.
+    pub fn authorizers(&self) -> Vec<AuthorizerView> {
+        self.state().authorizers.all().map(view).collect()
+    }
+
+    /// Whether a business call with this authorizer access token would be let in now.
+    pub fn token_works(&self, authorizer_access_token: &str) -> bool {
+        let now = self.0.clock.now();
+        self.state()
+            .authorizers
+            .check_token(now, authorizer_access_token)
+            .is_ok()
+    }
+
+    /// Whether a component endpoint would take this component access token now.
+    pub fn component_token_works(&self, component_access_token: &str) -> bool {
+        let now = self.0.clock.now();
+        self.state()
+            .component
+            .check_token(now, component_access_token)
+            .is_ok()
+    }
+
+    /// The state, a lock for as long as it is held: never over an await.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The client for pushes, made with the first one.
+    fn client(&self) -> Option<&Client> {
+        let make = || {
+            push::client()
+                .inspect_err(|error| tracing::error!(%error, "no client for pushes"))
+                .ok()
+        };
+        self.0.client.get_or_init(make).as_ref()
+    }
+}
+
+fn view(authorizer: &Authorizer) -> AuthorizerView {
+    let authorization = authorizer.authorization.as_ref();
+    AuthorizerView {
+        authorizer_appid: authorizer.account.appid.clone(),
+        nick_name: authorizer.account.nick_name.clone(),
+        authorized: authorization.is_some(),
+        refresh_token: authorization.and_then(|granted| granted.refresh_token.clone()),
+        access_token: authorization
+            .and_then(|granted| granted.access_tokens.newest())
+            .map(ToOwned::to_owned),
+        auth_time: authorization.map(|granted| granted.auth_time),
+    }
+}

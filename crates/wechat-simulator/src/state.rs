@@ -1,0 +1,92 @@
+//! All that WeChat remembers, as plain data with the rules on it: no I/O, and the time is passed in.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::Serialize;
+
+use crate::cipher::AesKey;
+use crate::fault::Faults;
+use crate::mint::Mint;
+use crate::push::PushRecord;
+use crate::settings::Settings;
+
+// The component's side.
+pub(crate) mod component;
+pub(crate) mod quota;
+pub(crate) mod token;
+
+// The accounts' side.
+pub(crate) mod account;
+pub(crate) mod authorizers;
+
+/// How many pushes the log keeps.
+const PUSH_LOG_LEN: usize = 200;
+
+/// One simulated WeChat, behind one lock that is never held over an await.
+pub(crate) struct State {
+    pub(crate) settings: Settings,
+    /// 授权事件接收 URL.
+    pub(crate) events_url: Option<String>,
+    /// 消息与事件接收 URL, with a literal `$APPID$`.
+    pub(crate) messages_url: Option<String>,
+    /// Whether the ten-minute pushes of tickets run.
+    pub(crate) ticket_pushes: bool,
+    pub(crate) component: component::Component,
+    pub(crate) authorizers: authorizers::Authorizers,
+    pub(crate) faults: Faults,
+    pub(crate) calls: BTreeMap<String, u64>,
+    pub(crate) messages: Vec<SentMessage>,
+    pub(crate) pushes: VecDeque<PushRecord>,
+    pub(crate) mint: Mint,
+}
+
+/// A customer-service message that an authorizer access token sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SentMessage {
+    /// The account it was sent for.
+    pub authorizer_appid: String,
+    /// The receiver's openid.
+    pub touser: String,
+    /// `text` or another type.
+    pub msgtype: String,
+    /// The text, empty for other types.
+    pub content: String,
+    /// Unix seconds.
+    pub sent_at: u64,
+}
+
+impl State {
+    pub(crate) fn new(settings: Settings, mint: Mint) -> Self {
+        Self {
+            settings,
+            events_url: None,
+            messages_url: None,
+            ticket_pushes: true,
+            component: component::Component::default(),
+            authorizers: authorizers::Authorizers::with_demo_accounts(),
+            faults: Faults::default(),
+            calls: BTreeMap::new(),
+            messages: Vec::new(),
+            pushes: VecDeque::new(),
+            mint,
+        }
+    }
+
+    /// Notes a push in the log, which forgets the oldest.
+    pub(crate) fn record_push(&mut self, record: PushRecord) {
+        if self.pushes.len() >= PUSH_LOG_LEN {
+            self.pushes.pop_front();
+        }
+        self.pushes.push_back(record);
+    }
+
+    /// The key in the console; pushes sealed under an unusable one cannot be opened by anybody.
+    pub(crate) fn key(&mut self) -> AesKey {
+        AesKey::parse(&self.settings.encoding_aes_key).unwrap_or_else(|_| {
+            tracing::error!(
+                "encoding_aes_key is not 43 characters of base64: nobody can open the pushes"
+            );
+            AesKey::random(&mut self.mint)
+        })
+    }
+}

@@ -1,0 +1,216 @@
+//! The authorization pages and what follows from the merchant's decision.
+
+use serde_json::json;
+
+use super::{Receiver, SHOP, World};
+use crate::push::notice::element;
+use crate::{DEMO_APPIDS, Settings};
+
+const REDIRECT: &str = "https%3A%2F%2Fapp.example.com%3A8443%2Fauth%2Fcallback%3Fstate%3Dabc";
+const PC: &str = "/cgi-bin/componentloginpage";
+const MOBILE: &str = "/wxaopen/safe/bindcomponent";
+
+async fn link(world: &World, page: &str, rest: &str) -> String {
+    let token = world.component_token().await;
+    let code = world.pre_auth_code(&token).await.replace('@', "%40");
+    format!(
+        "{page}?component_appid=wx0123456789abcdef&pre_auth_code={code}&redirect_uri={REDIRECT}{rest}"
+    )
+}
+
+/// The page as a browser gets it that comes from `referer`.
+async fn open(world: &World, path: &str, referer: Option<&str>) -> String {
+    let mut request = world.client.get(format!("{}{path}", world.base));
+    if let Some(referer) = referer {
+        request = request.header("referer", referer);
+    }
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status().as_u16(), 200);
+    response.text().await.unwrap()
+}
+
+#[tokio::test]
+async fn the_pc_page_wants_to_be_entered_from_the_redirect_host() {
+    let world = World::start().await;
+    let path = link(&world, PC, "&auth_type=3").await;
+    let page = open(
+        &world,
+        &path,
+        Some("https://app.example.com:8443/auth/start"),
+    )
+    .await;
+    assert!(!page.contains("data-error"));
+    for appid in DEMO_APPIDS {
+        assert!(page.contains(appid));
+    }
+    for (referer, shown) in [
+        (None, "授权入口页所在域名：(空)"),
+        (
+            Some("https://app.example.com/"),
+            "授权入口页所在域名：app.example.com，",
+        ),
+        (
+            Some("https://evil.example:8443/"),
+            "授权入口页所在域名：evil.example:8443",
+        ),
+    ] {
+        let page = open(&world, &path, referer).await;
+        assert!(page.contains("data-error=\"domain\""), "{referer:?}");
+        assert!(page.contains(shown), "{referer:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_registered_host_binds_both_pages() {
+    let settings = Settings {
+        authorization_host: Some("other.example.com".into()),
+        ..Settings::example()
+    };
+    let world = World::start_with(settings).await;
+    for page in [PC, MOBILE] {
+        let path = link(&world, page, "&auth_type=3").await;
+        let page = open(&world, &path, Some("https://app.example.com:8443/")).await;
+        assert!(page.contains("data-error=\"domain\""));
+    }
+    let change = json!({"authorization_host": "app.example.com:8443"});
+    world.call("/_sim/settings", change).await;
+    for page in [PC, MOBILE] {
+        let path = link(&world, page, "&auth_type=3").await;
+        let page = open(&world, &path, Some("https://app.example.com:8443/")).await;
+        assert!(!page.contains("data-error"));
+    }
+}
+
+#[tokio::test]
+async fn the_mobile_pages_need_no_referer() {
+    let world = World::start().await;
+    for page in [MOBILE, "/safe/bindcomponent"] {
+        let path = link(&world, page, "&action=bindcomponent&no_scan=1&auth_type=2").await;
+        let page = open(&world, &path, None).await;
+        assert!(page.contains(DEMO_APPIDS[2]) && !page.contains(DEMO_APPIDS[0]));
+    }
+    let path = link(&world, MOBILE, "&auth_type=2&biz_appid=wx1a2b3c4d5e6f7081").await;
+    let page = open(&world, &path, None).await;
+    assert!(page.contains(DEMO_APPIDS[0]) && !page.contains(DEMO_APPIDS[2]));
+}
+
+#[tokio::test]
+async fn a_wrong_link_is_refused_by_name() {
+    let world = World::start().await;
+    let good = link(&world, MOBILE, "&auth_type=3").await;
+    for (from, to, error) in [
+        (
+            "wx0123456789abcdef",
+            "wxffffffffffffffff",
+            "component_appid",
+        ),
+        ("preauthcode", "queryauthcode", "pre_auth_code"),
+        ("&auth_type=3", "", "auth_type"),
+        ("&auth_type=3", "&auth_type=7", "auth_type"),
+        ("&auth_type=3", "&auth_type=3&biz_appid=wx00", "biz_appid"),
+        ("https%3A%2F%2F", "", "redirect_uri"),
+    ] {
+        let page = open(&world, &good.replace(from, to), None).await;
+        assert!(
+            page.contains(&format!("data-error=\"{error}\"")),
+            "{error}: {page}"
+        );
+    }
+    world.simulator.clock().advance(1800);
+    let page = open(&world, &good, None).await;
+    assert!(page.contains("data-error=\"pre_auth_code\""));
+}
+
+#[tokio::test]
+async fn a_confirmation_redirects_with_the_code_that_the_notice_carries() {
+    let world = World::start().await;
+    let (receiver, url) = Receiver::start(&[]).await;
+    world.simulator.set_events_url(&url);
+    let token = world.component_token().await;
+    let pre_auth_code = world.pre_auth_code(&token).await;
+    let form = format!(
+        "pre_auth_code={}&redirect_uri={REDIRECT}&authorizer_appid={SHOP}&decision=confirm",
+        pre_auth_code.replace('@', "%40"),
+    );
+    let post = async || {
+        let request = world.client.post(format!("{}/_sim/consent", world.base));
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        request.body(form.clone()).send().await.unwrap()
+    };
+    let response = post().await;
+    assert_eq!(response.status().as_u16(), 302);
+    let location = response.headers()["location"].to_str().unwrap();
+    let start =
+        "https://app.example.com:8443/auth/callback?state=abc&auth_code=queryauthcode%40%40%40";
+    assert!(
+        location.starts_with(start) && location.ends_with("&expires_in=3600"),
+        "{location}"
+    );
+
+    let notices = receiver.wait_for(1).await;
+    assert_eq!(element(&notices[0], "InfoType"), Some("authorized"));
+    assert_eq!(
+        element(&notices[0], "PreAuthCode"),
+        Some(pre_auth_code.as_str())
+    );
+    let code = element(&notices[0], "AuthorizationCode").unwrap();
+    assert!(location.contains(&code.replace('@', "%40")));
+    let body = json!({"authorization_code": code});
+    let answer = world.component("api_query_auth", &token, body).await;
+    assert_eq!(answer["authorization_info"]["authorizer_appid"], SHOP);
+
+    let again = post().await.text().await.unwrap();
+    assert!(again.contains("data-error=\"pre_auth_code\""));
+}
+
+#[tokio::test]
+async fn a_denial_leads_nowhere_and_grants_nothing() {
+    let world = World::start().await;
+    let form =
+        format!("pre_auth_code=x&redirect_uri={REDIRECT}&authorizer_appid={SHOP}&decision=deny");
+    let request = world.client.post(format!("{}/_sim/consent", world.base));
+    let request = request.header("content-type", "application/x-www-form-urlencoded");
+    let response = request.body(form).send().await.unwrap();
+    assert_eq!(response.status().as_u16(), 200);
+    assert!(response.text().await.unwrap().contains("已取消授权"));
+    assert!(!world.simulator.authorizer(SHOP).unwrap().authorized);
+}
+
+#[tokio::test]
+async fn consent_revocation_and_consent_again_push_their_notices() {
+    let world = World::start().await;
+    let (receiver, url) = Receiver::start(&[]).await;
+    world.simulator.set_events_url(&url);
+    let token = world.component_token().await;
+    for _ in 0..2 {
+        let code = world.pre_auth_code(&token).await;
+        let consent = world.simulator.consent(&code, SHOP).await.unwrap();
+        assert!(consent.push.delivered);
+        assert_eq!(consent.expires_in, 3600);
+    }
+    assert!(world.simulator.revoke(SHOP).await.unwrap().delivered);
+    assert!(world.simulator.revoke(SHOP).await.is_err());
+    let answer = world
+        .call("/_sim/authorize", json!({"authorizer_appid": SHOP}))
+        .await;
+    assert!(
+        answer["auth_code"]
+            .as_str()
+            .unwrap()
+            .starts_with("queryauthcode@@@")
+    );
+    let types: Vec<String> = receiver
+        .opened()
+        .iter()
+        .map(|xml| element(xml, "InfoType").unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        types,
+        [
+            "authorized",
+            "updateauthorized",
+            "unauthorized",
+            "authorized"
+        ]
+    );
+}
