@@ -1,0 +1,39 @@
+//! Wiring of the callback.
+
+use std::time::Duration;
+
+use auth_callback::AuthCallback;
+use component_core::aws::Aws;
+use component_core::credentials::Vault;
+use component_core::renew::Tokens;
+use component_core::store::Store;
+use component_core::time::{Clock, Deadline};
+use component_core::wechat::Wechat;
+use component_core::{env, http};
+use lambda_http::{Error, Request, RequestExt, run, service_fn, tracing};
+
+/// For the answer's own way back.
+const MARGIN: Duration = Duration::from_millis(500);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    tracing::init_default_subscriber();
+    let table = env::required("TABLE_NAME")?;
+    let secret = env::required("COMPONENT_SECRET_ARN")?;
+    let wechat = env::required("WECHAT_API_BASE_URL")?;
+
+    let aws = Aws::from_env(http::client()?)?;
+    let clock = Clock::system();
+    let vault = Vault::open(aws.secretsmanager(), secret, clock.clone());
+    let wechat = Wechat::new(aws.http.clone(), &wechat, clock.clone())?;
+    let (vault, (), ()) = tokio::join!(vault, aws.warm_dynamodb(), wechat.warm());
+
+    let callback = AuthCallback {
+        tokens: Tokens::new(Store::new(aws.dynamodb(), table), wechat, vault?, clock),
+    };
+    let answer = async |request: Request| {
+        let deadline = Deadline::of_invocation(request.lambda_context().deadline(), MARGIN);
+        Ok::<_, Error>(callback.handle(request, deadline).await)
+    };
+    run(service_fn(answer)).await
+}

@@ -1,0 +1,153 @@
+//! WeChat's list -> the table: adds and repairs, says what is absent, deletes nothing.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use component_core::authorizer::{Authorizer, Standing};
+use component_core::error::Error;
+use component_core::id::AuthorizerAppId;
+use component_core::renew::{AtWechat, Kept};
+use component_core::store::{DUE_SHARDS, Due};
+use component_core::time::Deadline;
+use component_core::wechat::ListedAuthorizer;
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+
+use crate::AuthorizerSync;
+
+/// What one run did.
+#[derive(Default)]
+struct Counts {
+    listed: u64,
+    changed: u64,
+    absent: u64,
+    reauthorization_required: u64,
+}
+
+/// Rows looked at at a time.
+const AT_ONCE: usize = 8;
+
+/// Later than every due time.
+const EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+impl AuthorizerSync {
+    /// Compares WeChat's list with the table.
+    pub(crate) async fn reconcile(&self, deadline: Deadline) -> Result<Value, Error> {
+        let counts = Mutex::new(Counts::default());
+        let mut listed = HashSet::new();
+        let mut offset = Some(0);
+        while let Some(from) = offset {
+            let page = self.tokens.list_page(from, deadline).await?;
+            listed.extend(
+                page.authorizers
+                    .iter()
+                    .map(|entry| entry.authorizer.number()),
+            );
+            stream::iter(&page.authorizers)
+                .map(|entry| self.take_listed(entry, &counts, deadline))
+                .buffer_unordered(AT_ONCE)
+                .fold(Ok(()), async |all, one| all.and(one))
+                .await?;
+            offset = page.next;
+        }
+        self.look_for_absent(&listed, &counts, deadline).await?;
+        let counts = counts.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let summary = json!({
+            "listed": counts.listed,
+            "changed": counts.changed,
+            "absent": counts.absent,
+            "reauthorization_required": counts.reauthorization_required,
+        });
+        tracing::info!(%summary, "reconciled with WeChat's list");
+        Ok(summary)
+    }
+
+    async fn take_listed(
+        &self,
+        entry: &ListedAuthorizer,
+        counts: &Mutex<Counts>,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let tokens = &self.tokens;
+        let before = tokens.store.authorizer(&entry.authorizer).await?;
+        let now = tokens.clock.now();
+        // Spreads what comes in one run over the refreshers' time.
+        let jitter = rand::random();
+        let next = |row: &Authorizer| {
+            row.listed(entry.auth_time, entry.refresh_token.as_ref(), now, jitter)
+        };
+        let kept = tokens.change_authorizer(before, next, deadline).await?;
+        let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.listed += 1;
+        if let Kept::Changed(row) = &kept {
+            counts.changed += 1;
+            tracing::info!(authorizer_appid = %row.appid, "took this authorizer over from WeChat's list");
+        }
+        let row = kept.row();
+        if row.standing == Standing::ReauthorizationRequired {
+            counts.reauthorization_required += 1;
+            tracing::error!(authorizer_appid = %row.appid, "this authorizer must authorize again: WeChat lists no refresh token that works");
+        }
+        Ok(())
+    }
+
+    /// The list has no documented order, so an entry may slip from one page to another while it is read: what is absent
+    /// from it twice, and for which WeChat says so when asked, is revoked.
+    async fn look_for_absent(
+        &self,
+        listed: &HashSet<u64>,
+        counts: &Mutex<Counts>,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let mut absent = self.absent_from(listed).await?;
+        if absent.is_empty() {
+            return Ok(());
+        }
+        let mut offset = Some(0);
+        while let Some(from) = offset {
+            let page = self.tokens.list_page(from, deadline).await?;
+            for entry in &page.authorizers {
+                absent.retain(|appid| *appid != entry.authorizer);
+            }
+            offset = page.next;
+        }
+        for appid in absent {
+            let tokens = &self.tokens;
+            let row = tokens.store.authorizer(&appid).await?;
+            tracing::warn!(authorizer_appid = %appid, "this authorizer is absent from WeChat's list");
+            counts.lock().unwrap_or_else(PoisonError::into_inner).absent += 1;
+            if let AtWechat::NotAuthorized = tokens.ask_wechat(&appid, deadline).await? {
+                let (epoch, now) = (row.auth_epoch, tokens.clock.now());
+                let next = |row: &Authorizer| row.vanished(epoch, now);
+                tokens.change_authorizer(row, next, deadline).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Those in the table that are authorized but not in `listed`.
+    async fn absent_from(&self, listed: &HashSet<u64>) -> Result<Vec<AuthorizerAppId>, Error> {
+        let ever = self.tokens.clock.now() + EVER;
+        let mut absent = Vec::new();
+        for shard in 0..DUE_SHARDS {
+            let mut start = None;
+            loop {
+                let page = self.tokens.store.due(shard, ever, start).await?;
+                for due in page.due {
+                    match due {
+                        Due::Authorizer(appid) if !listed.contains(&appid.number()) => {
+                            absent.push(appid);
+                        }
+                        Due::Authorizer(_) | Due::Notice(_) => {}
+                    }
+                }
+                match page.next {
+                    Some(next) => start = Some(next),
+                    None => break,
+                }
+            }
+        }
+        Ok(absent)
+    }
+}

@@ -1,0 +1,29 @@
+//! Wiring of the ticket receiver.
+
+use component_core::aws::Aws;
+use component_core::credentials::Vault;
+use component_core::store::Store;
+use component_core::time::Clock;
+use component_core::{env, http};
+use lambda_http::{Error, Request, run, service_fn, tracing};
+use ticket_receiver::TicketReceiver;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    tracing::init_default_subscriber();
+    let table = env::required("TABLE_NAME")?;
+    let secret = env::required("COMPONENT_SECRET_ARN")?;
+
+    let aws = Aws::from_env(http::client()?)?;
+    let clock = Clock::system();
+    let vault = Vault::open(aws.secretsmanager(), secret, clock.clone());
+    let (vault, ()) = tokio::join!(vault, aws.warm_dynamodb());
+
+    let receiver = TicketReceiver {
+        vault: vault?,
+        store: Store::new(aws.dynamodb(), table),
+        clock,
+    };
+    let answer = async |request: Request| Ok::<_, Error>(receiver.handle(request).await);
+    run(service_fn(answer)).await
+}

@@ -1,0 +1,167 @@
+//! due -> renew: keeps every token fresh, handles notices that were left over, and watches the ticket pushes.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use component_core::authorizer::{AUTHORIZER_REFRESH_MARGIN, MAX_JITTER};
+use component_core::component::COMPONENT_REFRESH_MARGIN;
+use component_core::error::Error;
+use component_core::lease::Need;
+use component_core::renew::Tokens;
+use component_core::store::{DUE_SHARDS, Due};
+use component_core::time::Deadline;
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+
+/// Renews what is due.
+pub struct TokenRefresher {
+    /// The table and WeChat.
+    pub tokens: Tokens,
+}
+
+/// What one run did, and why it stopped early, if it did.
+#[derive(Default)]
+struct Run {
+    renewed: u64,
+    notices: u64,
+    failed: u64,
+    stopped: Option<&'static str>,
+}
+
+/// WeChat pushes every ten minutes: two pushes missed and a half.
+/// Source: <https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Before_Develop/component_verify_ticket.html>
+const MAX_SILENCE: Duration = Duration::from_secs(25 * 60);
+
+/// A ticket is good for twelve hours; nearly that long without a new value, and soon none will be.
+const MAX_VALUE_AGE: Duration = Duration::from_secs(11 * 3600);
+
+/// Authorizers renewed at a time: each waits for WeChat most of the time.
+const AT_ONCE: usize = 8;
+
+impl TokenRefresher {
+    /// One run, whatever the event.
+    ///
+    /// # Errors
+    /// [`Error::Store`], if not even the table can be read. Everything else is in the answer and in the log: asking again
+    /// at once, as Lambda would after an error, helps nobody.
+    pub async fn handle(&self, _event: &Value, deadline: Deadline) -> Result<Value, Error> {
+        let run = Mutex::new(Run::default());
+        self.watch_ticket(deadline).await?;
+        let need = Need::Preferably(COMPONENT_REFRESH_MARGIN);
+        if let Err(error) = self.tokens.component_token(&need, deadline).await {
+            stop(&run, &error);
+        }
+        // Another order each time, so that a run that is cut short leaves out others.
+        let first: u64 = rand::random_range(0..DUE_SHARDS);
+        for shard in 0..DUE_SHARDS {
+            self.renew_shard((first + shard) % DUE_SHARDS, &run, deadline)
+                .await?;
+        }
+        let run = run.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let summary = json!({
+            "renewed": run.renewed,
+            "notices": run.notices,
+            "failed": run.failed,
+            "stopped": run.stopped,
+        });
+        tracing::info!(%summary, "refreshed what was due");
+        Ok(summary)
+    }
+
+    /// Page by page: what is held in memory does not grow with the number of authorizers.
+    async fn renew_shard(
+        &self,
+        shard: u64,
+        run: &Mutex<Run>,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let now = self.tokens.clock.now();
+        let mut start = None;
+        loop {
+            if is_over(run, deadline) {
+                return Ok(());
+            }
+            let page = self.tokens.store.due(shard, now, start).await?;
+            stream::iter(page.due)
+                .for_each_concurrent(AT_ONCE, |due| self.renew(due, run, deadline))
+                .await;
+            match page.next {
+                Some(next) => start = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn renew(&self, due: Due, run: &Mutex<Run>, deadline: Deadline) {
+        if is_over(run, deadline) {
+            return;
+        }
+        let renewed = match &due {
+            Due::Authorizer(appid) => {
+                let need = Need::Lasting(AUTHORIZER_REFRESH_MARGIN + MAX_JITTER);
+                let renewed = self.tokens.authorizer_token(appid, &need, deadline).await;
+                renewed.map(|_token| ())
+            }
+            Due::Notice(sha256) => {
+                let settled = self.tokens.settle_notice(sha256, deadline).await;
+                settled.map(|_outcome| ())
+            }
+        };
+        if let Err(error) = &renewed
+            && error.is_component_wide()
+        {
+            return stop(run, error);
+        }
+        let mut run = run.lock().unwrap_or_else(PoisonError::into_inner);
+        match (renewed, due) {
+            (Ok(()), Due::Authorizer(_)) => run.renewed += 1,
+            (Ok(()), Due::Notice(_)) => run.notices += 1,
+            (Err(error), due) => {
+                run.failed += 1;
+                tracing::warn!(
+                    ?due,
+                    code = error.code(),
+                    "this one failed and will be tried again"
+                );
+                error.log("renewing");
+            }
+        }
+    }
+
+    async fn watch_ticket(&self, deadline: Deadline) -> Result<(), Error> {
+        let now = self.tokens.clock.now();
+        let watch = self.tokens.store.watch_ticket(now).await?;
+        let silence = watch.as_ref().map(|watch| watch.last_push_at.until(now));
+        if silence.is_some_and(|silence| silence <= MAX_SILENCE) {
+            let age = watch.map_or(Duration::ZERO, |watch| watch.value_changed_at.until(now));
+            if age > MAX_VALUE_AGE {
+                tracing::error!(
+                    age_secs = age.as_secs(),
+                    "the verify ticket comes, but always the same: soon it will be too old"
+                );
+            }
+            return Ok(());
+        }
+        tracing::error!(
+            silence_secs = silence.map(|silence| silence.as_secs()),
+            "no verify ticket comes: check the events URL in WeChat's console, and that it answers `success`"
+        );
+        if let Err(error) = self.tokens.request_ticket_push(deadline).await {
+            error.log("asking for a ticket push");
+        }
+        Ok(())
+    }
+}
+
+fn is_over(run: &Mutex<Run>, deadline: Deadline) -> bool {
+    let run = run.lock().unwrap_or_else(PoisonError::into_inner);
+    run.stopped.is_some() || deadline.has_passed()
+}
+
+/// What would befall each authorizer alike is said once, and the next run tries again.
+fn stop(run: &Mutex<Run>, error: &Error) {
+    let mut run = run.lock().unwrap_or_else(PoisonError::into_inner);
+    if run.stopped.replace(error.code()).is_none() {
+        error.log("this run of the refresher");
+    }
+}
