@@ -44,7 +44,7 @@ impl AuthorizerSync {
                     .iter()
                     .map(|entry| entry.authorizer.number()),
             );
-            stream::iter(&page.authorizers)
+            stream::iter(page.authorizers)
                 .map(|entry| self.take_listed(entry, &counts, deadline))
                 .buffer_unordered(AT_ONCE)
                 .fold(Ok(()), async |all, one| all.and(one))
@@ -65,7 +65,7 @@ impl AuthorizerSync {
 
     async fn take_listed(
         &self,
-        entry: &ListedAuthorizer,
+        entry: ListedAuthorizer,
         counts: &Mutex<Counts>,
         deadline: Deadline,
     ) -> Result<(), Error> {

@@ -1,0 +1,153 @@
+//! What AWS keeps: the table and the secret.
+
+use std::path::Path;
+
+use aws_credential_types::Credentials;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
+    TimeToLiveSpecification,
+};
+use aws_sdk_secretsmanager::config::{BehaviorVersion, Region};
+use component_core::aws::Aws;
+use dynoxide::Database;
+use serde_json::json;
+use tokio::net::TcpListener;
+use wechat_simulator::Settings;
+use winterbaume_core::MockAws;
+use winterbaume_secretsmanager::SecretsManagerService;
+
+use crate::Error;
+
+/// The name of the table.
+pub const TABLE: &str = "wechat-component";
+
+/// The name of the secret.
+pub const SECRET: &str = "wechat-component";
+
+const REGION: &str = "us-east-1";
+
+/// Embedded services, and clients of them.
+pub struct Emulators {
+    /// The database, for what an SDK client of the table cannot see: its stream.
+    pub database: Database,
+    /// Where it is served.
+    pub dynamodb_url: String,
+    /// The real SDK on it.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// The real SDK on the embedded Secrets Manager.
+    pub secretsmanager: aws_sdk_secretsmanager::Client,
+}
+
+impl Emulators {
+    /// Starts them, with the table in memory or in the file `data`, and the secret that fits `settings`.
+    ///
+    /// # Errors
+    /// Whatever keeps one of them from starting.
+    pub async fn start(
+        http: &reqwest::Client,
+        data: Option<&Path>,
+        settings: &Settings,
+    ) -> Result<Self, Error> {
+        let database = match data {
+            Some(file) => Database::new(file.to_str().ok_or("the data file's name is not UTF-8")?)?,
+            None => Database::memory()?,
+        };
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let dynamodb_url = format!("http://{}", listener.local_addr()?);
+        tokio::spawn(dynoxide::server::serve_on(listener, database.clone()));
+        let aws = Aws {
+            region: REGION.to_owned(),
+            credentials: Credentials::new("local", "local", None, None, "local"),
+            dynamodb_url: Some(dynamodb_url.clone()),
+            secretsmanager_url: None,
+            http: http.clone(),
+        };
+        let dynamodb = aws.dynamodb();
+        if database.get_table_metadata(TABLE)?.is_none() {
+            create_table(&dynamodb).await?;
+        }
+        let secretsmanager = secretsmanager();
+        let create = secretsmanager.create_secret().name(SECRET);
+        create.secret_string(secret(settings)).send().await?;
+        Ok(Self {
+            database,
+            dynamodb_url,
+            dynamodb,
+            secretsmanager,
+        })
+    }
+}
+
+/// The secret that fits a simulated WeChat.
+pub fn secret(settings: &Settings) -> String {
+    json!({
+        "component_appid": settings.component_appid,
+        "component_appsecret": settings.component_appsecret,
+        "token": settings.token,
+        "encoding_aes_key": settings.encoding_aes_key,
+    })
+    .to_string()
+}
+
+fn secretsmanager() -> aws_sdk_secretsmanager::Client {
+    let embedded = MockAws::builder()
+        .with_service(SecretsManagerService::new())
+        .build();
+    let config = aws_sdk_secretsmanager::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new(REGION))
+        .credentials_provider(embedded.credentials_provider())
+        .http_client(embedded.http_client());
+    aws_sdk_secretsmanager::Client::from_conf(config.build())
+}
+
+/// The table as `template.yaml` has it.
+async fn create_table(dynamodb: &aws_sdk_dynamodb::Client) -> Result<(), Error> {
+    let attribute = |name, kind| {
+        AttributeDefinition::builder()
+            .attribute_name(name)
+            .attribute_type(kind)
+            .build()
+    };
+    let key = |name, kind| {
+        KeySchemaElement::builder()
+            .attribute_name(name)
+            .key_type(kind)
+            .build()
+    };
+    let due = GlobalSecondaryIndex::builder()
+        .index_name("due")
+        .key_schema(key("due_shard", KeyType::Hash)?)
+        .key_schema(key("due_at", KeyType::Range)?)
+        .projection(
+            Projection::builder()
+                .projection_type(ProjectionType::KeysOnly)
+                .build(),
+        );
+    let stream = StreamSpecification::builder()
+        .stream_enabled(true)
+        .stream_view_type(StreamViewType::NewImage);
+    dynamodb
+        .create_table()
+        .table_name(TABLE)
+        .billing_mode(BillingMode::PayPerRequest)
+        .attribute_definitions(attribute("pk", ScalarAttributeType::S)?)
+        .attribute_definitions(attribute("due_shard", ScalarAttributeType::N)?)
+        .attribute_definitions(attribute("due_at", ScalarAttributeType::N)?)
+        .key_schema(key("pk", KeyType::Hash)?)
+        .global_secondary_indexes(due.build()?)
+        .stream_specification(stream.build()?)
+        .send()
+        .await?;
+    let ttl = TimeToLiveSpecification::builder()
+        .enabled(true)
+        .attribute_name("ttl");
+    dynamodb
+        .update_time_to_live()
+        .table_name(TABLE)
+        .time_to_live_specification(ttl.build()?)
+        .send()
+        .await?;
+    Ok(())
+}

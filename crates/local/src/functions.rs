@@ -1,0 +1,103 @@
+//! The six functions, wired as their own `main.rs` does it.
+
+use std::time::Duration;
+
+use auth_callback::AuthCallback;
+use auth_start::{AuthStart, Pages};
+use authorizer_sync::AuthorizerSync;
+use component_core::credentials::Vault;
+use component_core::renew::Tokens;
+use component_core::store::Store;
+use component_core::time::Clock;
+use component_core::wechat::Wechat;
+use ticket_receiver::TicketReceiver;
+use token_getter::TokenGetter;
+use token_refresher::TokenRefresher;
+
+use crate::Error;
+use crate::emulators::{SECRET, TABLE};
+
+/// An instance of each function.
+pub struct Functions {
+    /// `POST /wechat/events`.
+    pub ticket_receiver: TicketReceiver,
+    /// `/auth/start`.
+    pub auth_start: AuthStart,
+    /// `/auth/callback`.
+    pub auth_callback: AuthCallback,
+    /// Behind the stream, and once a day.
+    pub authorizer_sync: AuthorizerSync,
+    /// Every five minutes.
+    pub token_refresher: TokenRefresher,
+    /// For siblings.
+    pub token_getter: TokenGetter,
+}
+
+/// What they stand on.
+#[derive(Clone)]
+pub struct Parts {
+    /// A client of the table's database.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// A client of the secret's keeper.
+    pub secretsmanager: aws_sdk_secretsmanager::Client,
+    /// The client for WeChat.
+    pub http: reqwest::Client,
+    /// WeChat: its API and its pages.
+    pub wechat_url: String,
+    /// The time.
+    pub clock: Clock,
+    /// Origins that `return_to` may name.
+    pub return_origins: Vec<String>,
+}
+
+/// What API Gateway, and a sibling, would wait for.
+pub const CALL_TIME: Duration = Duration::from_secs(15);
+
+/// What the stream's and the schedules' functions are given.
+pub const RUN_TIME: Duration = Duration::from_secs(240);
+
+impl Functions {
+    /// An instance of each, with clients and memories of its own, as different sandboxes have.
+    ///
+    /// # Errors
+    /// What keeps one of them from starting.
+    pub async fn start(parts: &Parts) -> Result<Self, Error> {
+        let store = || Store::new(parts.dynamodb.clone(), TABLE.to_owned());
+        let vault = || {
+            Vault::open(
+                parts.secretsmanager.clone(),
+                SECRET.to_owned(),
+                parts.clock.clone(),
+            )
+        };
+        let tokens = async || {
+            let clock = parts.clock.clone();
+            let wechat = Wechat::new(parts.http.clone(), &parts.wechat_url, clock.clone())?;
+            Ok::<_, Error>(Tokens::new(store(), wechat, vault().await?, clock))
+        };
+        Ok(Self {
+            ticket_receiver: TicketReceiver {
+                vault: vault().await?,
+                store: store(),
+                clock: parts.clock.clone(),
+            },
+            auth_start: AuthStart {
+                tokens: tokens().await?,
+                pages: Pages::new(&parts.wechat_url, &parts.wechat_url)?,
+                return_origins: parts.return_origins.clone(),
+            },
+            auth_callback: AuthCallback {
+                tokens: tokens().await?,
+            },
+            authorizer_sync: AuthorizerSync {
+                tokens: tokens().await?,
+            },
+            token_refresher: TokenRefresher {
+                tokens: tokens().await?,
+            },
+            token_getter: TokenGetter {
+                tokens: tokens().await?,
+            },
+        })
+    }
+}

@@ -1,0 +1,381 @@
+//! The life of one authorizer, played over HTTP as a merchant, WeChat and a sibling function would.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use component_core::time::{Clock, Deadline};
+use http::{StatusCode, header};
+use reqwest::Response;
+use serde_json::{Value, json};
+use url::Url;
+use wechat_simulator::{DEMO_APPIDS, Fault, FaultEffect, SimClock, Simulator};
+
+use crate::Error;
+use crate::functions::{Functions, RUN_TIME};
+use crate::triggers::Stream;
+
+/// Everything the story is played on.
+pub struct Story {
+    /// The merchant's browser, more or less.
+    pub http: reqwest::Client,
+    /// Where the functions are.
+    pub app_url: String,
+    /// WeChat.
+    pub simulator: Simulator,
+    /// The time of both, moved by the story.
+    pub clock: SimClock,
+    /// The functions behind the stream and the schedules.
+    pub functions: Arc<Functions>,
+    /// The table's stream.
+    pub stream: Stream,
+}
+
+/// What a step saw, or why it was wrong.
+type Seen = Result<String, Error>;
+
+/// Callers at once, of one stale token.
+const CALLERS: usize = 100;
+
+/// For what happens in the background.
+const PATIENCE: u32 = 100;
+
+impl Story {
+    /// Plays all steps; the exit code says whether each was right.
+    pub async fn play(mut self) -> ExitCode {
+        match self.steps().await {
+            Ok(()) => {
+                say("\n  Every step was right.\n");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                say(&format!("  WRONG  {error}\n"));
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    async fn steps(&mut self) -> Result<(), Error> {
+        say("\n  The life of one authorizer, from WeChat's first push\n\n");
+        let seen = self.ticket().await;
+        step("WeChat pushes a verify ticket", seen)?;
+        let seen = self.forged_push().await;
+        step("Somebody else pushes, too", seen)?;
+        let seen = self.component_token().await;
+        step("A sibling asks for the component token", seen)?;
+        let seen = self.authorize().await;
+        step(
+            "A merchant opens the link, clicks, confirms, and comes back",
+            seen,
+        )?;
+        let seen = self.notice().await;
+        step(
+            "WeChat's notice of it comes through the table's stream",
+            seen,
+        )?;
+        let first = self.token().await?;
+        let seen = self
+            .good(&first)
+            .map(|()| "a token that WeChat accepts".to_owned());
+        step("A sibling asks for the authorizer's token", seen)?;
+        let seen = self.refresh(&first).await;
+        step("Ninety minutes pass, and the schedule runs", seen)?;
+        let seen = self.stampede().await;
+        step(
+            "Three hours pass without a schedule, and many ask at once",
+            seen,
+        )?;
+        let seen = self.lost_answer().await;
+        step("WeChat renews, and its answer gets lost", seen)?;
+        let seen = self.revoke().await;
+        step("The merchant withdraws the authorization", seen)?;
+        self.clock.advance(120);
+        let seen = self.authorize().await;
+        step("The merchant authorizes again", seen)?;
+        let again = self.token().await?;
+        let seen = self
+            .good(&again)
+            .map(|()| "a new token that WeChat accepts".to_owned());
+        step("A sibling asks once more", seen)
+    }
+
+    async fn ticket(&self) -> Seen {
+        let push = self.simulator.push_ticket().await;
+        check(
+            push.delivered && push.attempts.len() == 1,
+            "the push was not taken at once",
+        )?;
+        Ok("answered `success` at the first try".to_owned())
+    }
+
+    async fn forged_push(&self) -> Seen {
+        let now = self.clock.now();
+        let plain = format!(
+            "<xml><AppId>{}</AppId><CreateTime>{now}</CreateTime><InfoType>unauthorized</InfoType><AuthorizerAppid>{}</AuthorizerAppid></xml>",
+            wechat_simulator::Settings::example().component_appid,
+            appid(),
+        );
+        let push = self.simulator.seal(&plain, now, "1");
+        let forged = push.query.replace("nonce=1", "nonce=2");
+        let answer = self
+            .http
+            .post(format!("{}/wechat/events?{forged}", self.app_url))
+            .body(push.body)
+            .send()
+            .await?;
+        check(
+            answer.status() == StatusCode::FORBIDDEN,
+            "a forged push was taken",
+        )?;
+        Ok("403, nothing was looked at".to_owned())
+    }
+
+    async fn component_token(&self) -> Seen {
+        let answer = self.ask(json!({ "component": true })).await?;
+        let token = text(&answer, "access_token")?;
+        check(
+            self.simulator.component_token_works(token),
+            "WeChat does not accept it",
+        )?;
+        Ok("made from the ticket, accepted by WeChat".to_owned())
+    }
+
+    async fn authorize(&self) -> Seen {
+        let start = format!("{}/auth/start", self.app_url);
+        let calls = self.calls("api_create_preauthcode");
+        let page = self.http.get(&start).send().await?;
+        check(page.status() == StatusCode::OK, "no start page")?;
+        check(
+            self.calls("api_create_preauthcode") == calls,
+            "a visit cost a pre-auth code",
+        )?;
+        let clicked = self.http.post(&start).send().await?;
+        check(
+            clicked.status() == StatusCode::SEE_OTHER,
+            "the click leads nowhere",
+        )?;
+        let cookie = cookie(&clicked)?;
+        let wechat_page = location(&clicked)?;
+        let consent = self
+            .http
+            .get(wechat_page.clone())
+            .header(header::REFERER, &start);
+        let consent = consent.send().await?.text().await?;
+        check(
+            !consent.contains("data-error"),
+            "WeChat refuses the way the merchant came",
+        )?;
+        let confirmed = self.confirm(&wechat_page).await?;
+        let back = self
+            .http
+            .get(location(&confirmed)?)
+            .header(header::COOKIE, cookie)
+            .send()
+            .await?;
+        check(
+            back.status() == StatusCode::OK,
+            "the result page is an error page",
+        )?;
+        check(
+            back.text().await?.contains(appid()),
+            "the result page names no account",
+        )?;
+        Ok("303, consent page, 302, result page with the account".to_owned())
+    }
+
+    /// The button on WeChat's consent page.
+    async fn confirm(&self, wechat_page: &Url) -> Result<Response, Error> {
+        let given = |name: &str| {
+            let mut pairs = wechat_page.query_pairs();
+            let value = pairs.find(|(key, _)| key == name);
+            value
+                .map(|(_, value)| value.into_owned())
+                .unwrap_or_default()
+        };
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("pre_auth_code", &given("pre_auth_code"))
+            .append_pair("redirect_uri", &given("redirect_uri"))
+            .append_pair("authorizer_appid", appid())
+            .append_pair("decision", "confirm")
+            .finish();
+        let answer = self
+            .http
+            .post(wechat_page.join("/_sim/consent")?)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(form)
+            .send()
+            .await?;
+        check(
+            answer.status() == StatusCode::FOUND,
+            "WeChat refuses the consent",
+        )?;
+        Ok(answer)
+    }
+
+    async fn notice(&mut self) -> Seen {
+        self.deliver().await?;
+        let exchanges = self.calls("api_query_auth");
+        check(exchanges == 1, "the code was exchanged more than once")?;
+        Ok("taken; the code was exchanged once, by whoever came first".to_owned())
+    }
+
+    async fn refresh(&self, first: &str) -> Seen {
+        self.clock.advance(90 * 60);
+        self.simulator.push_ticket().await;
+        let calls = self.calls("api_authorizer_token");
+        let run = Deadline::after(RUN_TIME);
+        let summary = self
+            .functions
+            .token_refresher
+            .handle(&json!({}), run)
+            .await?;
+        check(summary["renewed"] == 1, "nothing was renewed")?;
+        check(
+            self.calls("api_authorizer_token") == calls + 1,
+            "not exactly one call",
+        )?;
+        let second = self.token().await?;
+        check(second != first, "the token is the old one")?;
+        self.good(&second)?;
+        Ok("one call to WeChat; a sibling gets the new token".to_owned())
+    }
+
+    async fn stampede(&self) -> Seen {
+        self.clock.advance(3 * 3600);
+        self.simulator.push_ticket().await;
+        let calls = self.calls("api_authorizer_token");
+        let asked: Vec<_> = (0..CALLERS)
+            .map(|_| {
+                let (http, url) = (self.http.clone(), format!("{}/_local/token", self.app_url));
+                let body = json!({ "authorizer_appid": appid() }).to_string();
+                tokio::spawn(async move { http.post(url).body(body).send().await?.bytes().await })
+            })
+            .collect();
+        let mut answers = Vec::new();
+        for answer in asked {
+            let answer: Value = serde_json::from_slice(&answer.await??)?;
+            answers.push(text(&answer, "access_token")?.to_owned());
+        }
+        answers.dedup();
+        check(answers.len() == 1, "they did not all get the same token")?;
+        self.good(answers.first().map_or("", String::as_str))?;
+        check(
+            self.calls("api_authorizer_token") == calls + 1,
+            "not exactly one call",
+        )?;
+        Ok(format!(
+            "{CALLERS} callers, one call to WeChat, one good token"
+        ))
+    }
+
+    async fn lost_answer(&self) -> Seen {
+        self.clock.advance(3 * 3600);
+        self.simulator.push_ticket().await;
+        self.simulator
+            .fault(Fault::new("api_authorizer_token", FaultEffect::AnswerLost));
+        let token = self.token().await?;
+        self.good(&token)?;
+        Ok("asked again; the refresh token is not lost".to_owned())
+    }
+
+    async fn revoke(&mut self) -> Seen {
+        let push = self.simulator.revoke(appid()).await?;
+        check(push.delivered, "the notice was not taken")?;
+        self.deliver().await?;
+        let answer = self.ask(json!({ "authorizer_appid": appid() })).await?;
+        let error = text(&answer, "errorType")?;
+        check(
+            error == "authorization_revoked",
+            "the getter does not refuse",
+        )?;
+        Ok(format!("the getter refuses: {error}"))
+    }
+
+    /// Brings the stream's next batch to the sync, once it is there.
+    async fn deliver(&mut self) -> Result<(), Error> {
+        let real = Clock::system();
+        for _look in 0..PATIENCE {
+            if let Some(batch) = self.stream.next_batch()? {
+                let run = Deadline::after(RUN_TIME);
+                let answer = self.functions.authorizer_sync.handle(&batch, run).await?;
+                let failures = answer["batchItemFailures"].as_array().map_or(1, Vec::len);
+                return check(failures == 0, "the notice was not handled");
+            }
+            real.sleep(Duration::from_millis(50)).await;
+        }
+        Err("no notice came".into())
+    }
+
+    async fn token(&self) -> Result<String, Error> {
+        let answer = self.ask(json!({ "authorizer_appid": appid() })).await?;
+        Ok(text(&answer, "access_token")?.to_owned())
+    }
+
+    async fn ask(&self, request: Value) -> Result<Value, Error> {
+        let url = format!("{}/_local/token", self.app_url);
+        let answer = self.http.post(url).body(request.to_string()).send().await?;
+        Ok(serde_json::from_slice(&answer.bytes().await?)?)
+    }
+
+    fn good(&self, token: &str) -> Result<(), Error> {
+        check(
+            self.simulator.token_works(token),
+            "WeChat does not accept the token",
+        )
+    }
+
+    fn calls(&self, endpoint: &str) -> u64 {
+        self.simulator
+            .calls()
+            .get(endpoint)
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+fn appid() -> &'static str {
+    DEMO_APPIDS.first().copied().unwrap_or_default()
+}
+
+fn check(right: bool, wrong: &str) -> Result<(), Error> {
+    if right { Ok(()) } else { Err(wrong.into()) }
+}
+
+fn text<'a>(answer: &'a Value, name: &str) -> Result<&'a str, Error> {
+    // An answer without the field is an error's: it carries no secret.
+    let missing = || format!("no {name} in the answer: {answer}");
+    Ok(answer[name].as_str().ok_or_else(missing)?)
+}
+
+fn location(response: &Response) -> Result<Url, Error> {
+    let location = response
+        .headers()
+        .get(header::LOCATION)
+        .ok_or("no Location")?;
+    Ok(Url::parse(location.to_str()?)?)
+}
+
+fn cookie(response: &Response) -> Result<String, Error> {
+    let cookie = response
+        .headers()
+        .get(header::SET_COOKIE)
+        .ok_or("no cookie")?;
+    let cookie = cookie.to_str()?;
+    Ok(cookie.split(';').next().unwrap_or_default().to_owned())
+}
+
+fn step(what: &str, seen: Seen) -> Result<(), Error> {
+    match seen {
+        Ok(seen) => {
+            say(&format!("  ok  {what}\n        {seen}\n"));
+            Ok(())
+        }
+        Err(error) => Err(format!("{what}\n        {error}").into()),
+    }
+}
+
+fn say(text: &str) {
+    // A closed pipe must not end the story early.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

@@ -1,0 +1,137 @@
+//! The stream and the schedules behind the functions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use component_core::time::{Clock, Deadline};
+use dynoxide::Database;
+use dynoxide::actions::describe_stream::DescribeStreamRequest;
+use dynoxide::actions::get_records::GetRecordsRequest;
+use dynoxide::actions::get_shard_iterator::GetShardIteratorRequest;
+use dynoxide::actions::list_streams::ListStreamsRequest;
+use serde_json::{Value, json};
+use wechat_simulator::SimClock;
+
+use crate::Error;
+use crate::emulators::TABLE;
+use crate::functions::{Functions, RUN_TIME};
+
+/// The refresher's schedule.
+pub const REFRESH_EVERY: Duration = Duration::from_secs(5 * 60);
+
+/// The reconciliation's schedule.
+pub const RECONCILE_EVERY: Duration = Duration::from_secs(24 * 3600);
+
+/// Between two looks at the stream; in the time of the one who waits for what is behind it, however fast the clock runs.
+const POLL: Duration = Duration::from_millis(200);
+
+/// As the event source mapping does it: what fails so often is left to the refresher.
+const MAX_TRIES: u32 = 3;
+
+/// The table's stream, read from its beginning.
+pub struct Stream {
+    database: Database,
+    iterator: String,
+}
+
+impl Stream {
+    /// The stream of the table in `database`.
+    ///
+    /// # Errors
+    /// If the table has none.
+    pub fn open(database: Database) -> Result<Self, Error> {
+        let streams = database.list_streams(ListStreamsRequest {
+            table_name: Some(TABLE.to_owned()),
+            ..ListStreamsRequest::default()
+        })?;
+        let stream = streams.streams.first().ok_or("the table has no stream")?;
+        let described = database.describe_stream(DescribeStreamRequest {
+            stream_arn: stream.stream_arn.clone(),
+            ..DescribeStreamRequest::default()
+        })?;
+        let shards = described.stream_description.shards;
+        let shard = shards.first().ok_or("the stream has no shard")?;
+        let iterator = database.get_shard_iterator(GetShardIteratorRequest {
+            stream_arn: stream.stream_arn.clone(),
+            shard_id: shard.shard_id.clone(),
+            shard_iterator_type: "TRIM_HORIZON".to_owned(),
+            sequence_number: None,
+        })?;
+        let iterator = iterator.shard_iterator.ok_or("the shard has no iterator")?;
+        Ok(Self { database, iterator })
+    }
+
+    /// What has come since the last batch, as the event source mapping would bring it: new notices only.
+    ///
+    /// # Errors
+    /// If the stream cannot be read.
+    pub fn next_batch(&mut self) -> Result<Option<Value>, Error> {
+        let read = self.database.get_records(GetRecordsRequest {
+            shard_iterator: self.iterator.clone(),
+            ..GetRecordsRequest::default()
+        })?;
+        if let Some(next) = read.next_shard_iterator {
+            self.iterator = next;
+        }
+        let records = serde_json::to_value(&read.records)?;
+        let notices: Vec<&Value> = records
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|record| is_new_notice(record))
+            .collect();
+        Ok((!notices.is_empty()).then(|| json!({ "Records": notices })))
+    }
+}
+
+/// The filter of the event source mapping.
+fn is_new_notice(record: &Value) -> bool {
+    let text = |path| record.pointer(path).and_then(Value::as_str);
+    text("/eventName") == Some("INSERT")
+        && text("/dynamodb/Keys/pk/S").is_some_and(|pk| pk.starts_with("notice#"))
+}
+
+/// Brings the stream's notices to the authorizer sync, for ever.
+pub async fn run_stream(functions: Arc<Functions>, mut stream: Stream) {
+    let real = Clock::system();
+    loop {
+        match stream.next_batch() {
+            Ok(Some(batch)) => bring(&functions, &batch).await,
+            Ok(None) => {}
+            Err(error) => tracing::error!("the table's stream: {error}"),
+        }
+        real.sleep(POLL).await;
+    }
+}
+
+async fn bring(functions: &Functions, batch: &Value) {
+    for _try in 0..MAX_TRIES {
+        let sync = &functions.authorizer_sync;
+        match sync.handle(batch, Deadline::after(RUN_TIME)).await {
+            Ok(answer) if answer == json!({ "batchItemFailures": [] }) => return,
+            Ok(_) => {}
+            Err(error) => error.log("the authorizer sync"),
+        }
+    }
+}
+
+/// Runs the refresher and the reconciliation as often as the schedules say, for ever.
+pub async fn run_schedules(functions: Arc<Functions>, clock: SimClock) {
+    let mut next_reconcile = clock.now() + RECONCILE_EVERY.as_secs();
+    loop {
+        let next_refresh = clock.now() + REFRESH_EVERY.as_secs();
+        clock.sleep_until(next_refresh).await;
+        let event = json!({});
+        let refresher = &functions.token_refresher;
+        if let Err(error) = refresher.handle(&event, Deadline::after(RUN_TIME)).await {
+            error.log("the token refresher");
+        }
+        if clock.now() >= next_reconcile {
+            next_reconcile = clock.now() + RECONCILE_EVERY.as_secs();
+            let sync = &functions.authorizer_sync;
+            if let Err(error) = sync.handle(&event, Deadline::after(RUN_TIME)).await {
+                error.log("the reconciliation");
+            }
+        }
+    }
+}
