@@ -153,65 +153,73 @@ fn connected(language: Language, row: &Authorizer, start: &Start) -> Response<St
 }
 
 fn failed(language: Language, failure: &Failure) -> Response<String> {
-    let (status, title, what) = match failure {
-        Failure::Malformed => (
-            StatusCode::BAD_REQUEST,
-            language.of_two("授权未完成", "Not connected"),
-            language.of_two(
-                "此页面只能由微信授权页跳转打开，请从授权链接重新开始。",
-                "This page opens only from WeChat's authorization page. Start again from your authorization link.",
-            ),
-        ),
-        Failure::NoCookie | Failure::Refused(StartRefused::Foreign) => (
-            StatusCode::BAD_REQUEST,
-            language.of_two("请使用同一浏览器", "Use the same browser"),
-            language.of_two(
-                "授权必须在同一浏览器中开始和完成，并允许使用 Cookie。请从授权链接重新开始。",
-                "An authorization must begin and end in the same browser, with cookies allowed. Start again from your authorization link.",
-            ),
-        ),
-        Failure::Refused(StartRefused::Used) => (
-            StatusCode::BAD_REQUEST,
-            language.of_two("此页面已使用过", "This page was used before"),
-            language.of_two(
-                "如果之前已显示授权成功，则无需再操作；否则请从授权链接重新开始。",
-                "If it said before that your account is connected, there is nothing left to do. If not, start again from your authorization link.",
-            ),
-        ),
-        Failure::Refused(StartRefused::Expired) => (
-            StatusCode::BAD_REQUEST,
-            language.of_two("授权页面已过期", "This page has expired"),
-            language.of_two(
-                "请从授权链接重新开始。",
-                "Start again from your authorization link.",
-            ),
-        ),
-        Failure::NotConfirmed => (
-            StatusCode::BAD_REQUEST,
-            language.of_two("微信尚未确认授权", "WeChat has not confirmed yet"),
-            language.of_two(
-                "请一分钟后向服务商确认账号是否已连接；如果没有，请从授权链接重新开始。",
-                "Ask in a minute whether your account is connected. If it is not, start again from your authorization link.",
-            ),
-        ),
+    let status = match failure {
         Failure::Error(error) => {
             error.log("finishing an authorization");
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                language.of_two("暂时无法完成授权", "This does not work at the moment"),
-                language.of_two(
-                    "请稍后刷新此页面。",
-                    "Load this page again in a while.",
-                ),
-            )
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        Failure::Malformed | Failure::NoCookie | Failure::Refused(_) | Failure::NotConfirmed => {
+            StatusCode::BAD_REQUEST
         }
     };
+    let (title, what_to_do) = failure.text(language);
     Page {
         language,
         title,
-        paragraphs: &[what],
+        paragraphs: &[what_to_do],
         button: None,
         form_origins: &[],
     }
     .response(status)
+}
+
+impl Failure {
+    /// What went wrong, and what the merchant can do.
+    fn text(&self, language: Language) -> (&'static str, &'static str) {
+        let (titles, texts) = match self {
+            Self::Malformed => (
+                ("授权未完成", "Not connected"),
+                (
+                    "此页面只能由微信授权页跳转打开，请从授权链接重新开始。",
+                    "This page opens only from WeChat's authorization page. Start again from your authorization link.",
+                ),
+            ),
+            Self::NoCookie | Self::Refused(StartRefused::Foreign) => (
+                ("请使用同一浏览器", "Use the same browser"),
+                (
+                    "授权必须在同一浏览器中开始和完成，并允许使用 Cookie。请从授权链接重新开始。",
+                    "An authorization must begin and end in the same browser, with cookies allowed. Start again from your authorization link.",
+                ),
+            ),
+            Self::Refused(StartRefused::Used) => (
+                ("此页面已使用过", "This page was used before"),
+                (
+                    "如果之前已显示授权成功，则无需再操作；否则请从授权链接重新开始。",
+                    "If it said before that your account is connected, there is nothing left to do. If not, start again from your authorization link.",
+                ),
+            ),
+            Self::Refused(StartRefused::Expired) => (
+                ("授权页面已过期", "This page has expired"),
+                (
+                    "请从授权链接重新开始。",
+                    "Start again from your authorization link.",
+                ),
+            ),
+            Self::NotConfirmed => (
+                ("微信尚未确认授权", "WeChat has not confirmed yet"),
+                (
+                    "请一分钟后向服务商确认账号是否已连接；如果没有，请从授权链接重新开始。",
+                    "Ask in a minute whether your account is connected. If it is not, start again from your authorization link.",
+                ),
+            ),
+            Self::Error(_) => (
+                ("暂时无法完成授权", "This does not work at the moment"),
+                ("请稍后刷新此页面。", "Load this page again in a while."),
+            ),
+        };
+        (
+            language.of_two(titles.0, titles.1),
+            language.of_two(texts.0, texts.1),
+        )
+    }
 }

@@ -39,7 +39,7 @@ impl AuthStart {
         let language = Language::of(request.headers());
         let link = match self.link(&request).await {
             Ok(link) => link,
-            Err(error) => return refuse(language, &error),
+            Err(error) => return refuse(language, error),
         };
         match *request.method() {
             Method::GET | Method::HEAD => self.start_page(language),
@@ -50,7 +50,7 @@ impl AuthStart {
                     unavailable(language)
                 }
             },
-            _ => refuse(language, &LinkError::Malformed),
+            _ => refuse(language, LinkError::Malformed),
         }
     }
 
@@ -184,7 +184,7 @@ fn our_origin(headers: &HeaderMap) -> Option<String> {
     bare.then(|| origin.origin().ascii_serialization())
 }
 
-fn refuse(language: Language, error: &LinkError) -> Response<String> {
+fn refuse(language: Language, error: LinkError) -> Response<String> {
     let ask = language.of_two(
         "请联系为您提供此链接的服务商，获取新的链接。",
         "Ask whoever gave you this link for a new one.",

@@ -114,16 +114,14 @@ pub(crate) fn check_signature(
     if !bool::from(expected.as_bytes().ct_eq(given.as_bytes())) {
         return Err(LinkError::Unsigned);
     }
-    let mut expiries = signed
+    let mut given_times = signed
         .iter()
         .filter_map(|pair| pair.strip_prefix("expires="));
-    let (Some(expires), None) = (expiries.next(), expiries.next()) else {
+    let (Some(expiry), None) = (given_times.next(), given_times.next()) else {
         return Err(LinkError::Unsigned);
     };
-    let expires = expires
-        .parse()
-        .map_err(|_not_a_time| LinkError::Malformed)?;
-    if Timestamp::from_secs(expires) < now {
+    let secs = expiry.parse().map_err(|_not_a_time| LinkError::Malformed)?;
+    if Timestamp::from_secs(secs) < now {
         return Err(LinkError::Expired);
     }
     Ok(())

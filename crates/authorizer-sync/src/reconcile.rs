@@ -29,7 +29,7 @@ struct Counts {
 const AT_ONCE: usize = 8;
 
 /// Later than every due time.
-const EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+const EVER: Duration = Duration::from_hours(100 * 365 * 24);
 
 impl AuthorizerSync {
     /// Compares WeChat's list with the table.
@@ -53,14 +53,25 @@ impl AuthorizerSync {
         }
         self.look_for_absent(&listed, &counts, deadline).await?;
         let counts = counts.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let summary = json!({
-            "listed": counts.listed,
-            "changed": counts.changed,
-            "absent": counts.absent,
-            "reauthorization_required": counts.reauthorization_required,
-        });
-        tracing::info!(%summary, "reconciled with WeChat's list");
-        Ok(summary)
+        let Counts {
+            listed,
+            changed,
+            absent,
+            reauthorization_required,
+        } = counts;
+        tracing::info!(
+            listed,
+            changed,
+            absent,
+            reauthorization_required,
+            "reconciled with WeChat's list"
+        );
+        Ok(json!({
+            "listed": listed,
+            "changed": changed,
+            "absent": absent,
+            "reauthorization_required": reauthorization_required,
+        }))
     }
 
     async fn take_listed(

@@ -71,11 +71,12 @@ pub struct Granted {
 /// When an authorization took place, as far as its source can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
-    /// WeChat's `CreateTime` of a notice, or `auth_time` of the list.
+    /// WeChat's `CreateTime` of a notice.
     At(Timestamp),
-    /// A browser came back with a code that was good. WeChat's own time for it comes with the notice.
+    /// A browser came back with a code that was good, or WeChat's list names the account. The time that orders it comes
+    /// with the notice.
     Since {
-        /// When the browser's way began.
+        /// A moment that surely lies before it.
         since: Timestamp,
         /// The authorization is known to be newer than any revocation up to this moment.
         after_revocations_until: Timestamp,
@@ -95,24 +96,27 @@ pub struct Renewal {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Revocation {
     /// Write this tombstone.
-    Tombstone(Authorizer),
+    Tombstone(Box<Authorizer>),
     /// It bears the very second of the authorization: only WeChat knows which came last.
     Ask,
     /// It is older than the authorization, or known.
     Ignore,
 }
 
+/// Two clocks may differ by this much: WeChat's own among them, and ours.
+pub const MAX_CLOCK_SKEW: Duration = Duration::from_mins(1);
+
 /// Authorizer tokens are renewed when they have this long to live; jitter comes on top.
 ///
 /// The old token lives five minutes more, so this leaves several runs of the schedule for failures.
 /// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getAuthorizerAccessToken.html>
-pub const AUTHORIZER_REFRESH_MARGIN: Duration = Duration::from_secs(30 * 60);
+pub const AUTHORIZER_REFRESH_MARGIN: Duration = Duration::from_mins(30);
 
 /// Up to this much earlier, so that authorizers that came together do not stay together.
-pub const MAX_JITTER: Duration = Duration::from_secs(10 * 60);
+pub const MAX_JITTER: Duration = Duration::from_mins(10);
 
 /// How long a tombstone orders late notices.
-const TOMBSTONE_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
+const TOMBSTONE_LIFE: Duration = Duration::from_hours(90 * 24);
 
 /// The most refresh tokens kept beside the current one.
 ///
@@ -121,10 +125,10 @@ const TOMBSTONE_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 const MAX_HISTORY: usize = 32;
 
 /// After the first failed renewal; doubled with each further one.
-const FIRST_BACKOFF: Duration = Duration::from_secs(60);
+const FIRST_BACKOFF: Duration = Duration::from_mins(1);
 
 /// At most this long between two tries for one authorizer.
-const MAX_BACKOFF: Duration = Duration::from_secs(30 * 60);
+const MAX_BACKOFF: Duration = Duration::from_mins(30);
 
 impl Authorizer {
     /// The row of an account of which nothing is known: nothing is granted, and everything is newer.
@@ -176,7 +180,7 @@ impl Authorizer {
         refused: &[Secret<AuthorizerRefreshToken>],
         jitter: f64,
     ) -> Option<Self> {
-        if lease.epoch != self.auth_epoch {
+        if self.is_over(lease) {
             return None;
         }
         let mut next = self.clone();
@@ -185,6 +189,10 @@ impl Authorizer {
         let newest = lease.seq >= next.token_seq && next.standing != Standing::Revoked;
         if !newest {
             next.keep_beside(&renewal.refresh_token);
+            if next.standing == Standing::ReauthorizationRequired {
+                // It was given up without this token: not tried yet, so due at once.
+                next.restore(Timestamp::default(), jitter);
+            }
             return Some(next);
         }
         next.install(&renewal.refresh_token);
@@ -207,7 +215,7 @@ impl Authorizer {
         refused: &[Secret<AuthorizerRefreshToken>],
         now: Timestamp,
     ) -> Option<Self> {
-        if lease.epoch != self.auth_epoch {
+        if self.is_over(lease) {
             return None;
         }
         let mut next = self.clone();
@@ -227,9 +235,14 @@ impl Authorizer {
     /// The row once the holder of `lease` has given up for now with the error `code`; what it has stays.
     ///
     /// `retry_after` puts off the next try; without it the failure was not this authorizer's, and it stays due.
+    #[must_use]
     pub fn failed(&self, lease: Lease, code: &str, retry_after: Option<Timestamp>) -> Self {
         let mut next = self.clone();
         next.lease = next.lease.released(lease.seq);
+        // Somebody has had an answer since, and it is of his authorization or lease: he did not fail.
+        if self.is_over(lease) || lease.seq < self.token_seq {
+            return next;
+        }
         next.failure = Some(code.to_owned());
         if let (Some(retry_after), Some(_)) = (retry_after, next.due_at) {
             next.failures = next.failures.saturating_add(1);
@@ -304,7 +317,7 @@ impl Authorizer {
         if at == self.auth_epoch && self.standing != Standing::Revoked {
             return Revocation::Ask;
         }
-        Revocation::Tombstone(self.tombstone(at, now))
+        Revocation::Tombstone(Box::new(self.tombstone(at, now)))
     }
 
     /// The row once WeChat was asked and says that it is not authorized, under the epoch in which it was asked; `None` if
@@ -329,13 +342,18 @@ impl Authorizer {
             refresh_token: refresh_token.cloned(),
             ..Granted::default()
         };
+        // WeChat does not say that this time and the notice's are the same second.
+        let evidence = Evidence::Since {
+            since: auth_time - MAX_CLOCK_SKEW,
+            after_revocations_until: auth_time,
+        };
         let unknown = refresh_token.filter(|token| !self.knows(token));
         match self.standing {
             // Never heard of, or a revocation older than the authorization that the list tells of.
-            Standing::Revoked => self.authorize(Evidence::At(auth_time), &granted, now, jitter),
+            Standing::Revoked => self.authorize(evidence, &granted, now, jitter),
             // A notice got lost: the tokens here are of the authorization before.
             _ if unknown.is_some() && auth_time > self.auth_epoch => {
-                self.authorize(Evidence::At(auth_time), &granted, now, jitter)
+                self.authorize(evidence, &granted, now, jitter)
             }
             Standing::ReauthorizationRequired => {
                 let mut next = self.clone();
@@ -349,6 +367,12 @@ impl Authorizer {
                 Some(next)
             }
         }
+    }
+
+    /// Whether a lease was taken under an authorization that is over. One that is still the newest is not, whatever its
+    /// epoch: authorizations and revocations supersede it, while a confirmation only learns the time of the same one.
+    fn is_over(&self, lease: Lease) -> bool {
+        lease.epoch != self.auth_epoch && lease.seq != self.lease.seq
     }
 
     fn tombstone(&self, at: Timestamp, now: Timestamp) -> Self {
@@ -427,3 +451,6 @@ impl Authorizer {
 fn due(token: &Expiring<AuthorizerAccessToken>, jitter: f64) -> Timestamp {
     token.expires_at - AUTHORIZER_REFRESH_MARGIN - MAX_JITTER.mul_f64(jitter)
 }
+
+#[cfg(test)]
+mod tests;

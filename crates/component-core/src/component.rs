@@ -24,7 +24,7 @@ pub struct Component {
 ///
 /// WeChat asks for a renewal ahead of the two hours' end; the old token lives five minutes more.
 /// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getComponentAccessToken.html>
-pub const COMPONENT_REFRESH_MARGIN: Duration = Duration::from_secs(15 * 60);
+pub const COMPONENT_REFRESH_MARGIN: Duration = Duration::from_mins(15);
 
 impl Component {
     /// The row once WeChat has answered the holder of `lease`: the token of the highest lease wins.
@@ -47,5 +47,71 @@ impl Component {
         next.lease = next.lease.released(lease.seq);
         next.failure = Some(code.to_owned());
         next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Timestamp;
+    use crate::token::Secret;
+
+    fn token(value: &str) -> Expiring<ComponentAccessToken> {
+        Expiring {
+            secret: Secret::parse(value).unwrap(),
+            expires_at: Timestamp::from_secs(1_700_007_200),
+        }
+    }
+
+    fn lease(seq: u64) -> Lease {
+        Lease {
+            epoch: Timestamp::default(),
+            seq,
+        }
+    }
+
+    /// A row on which the lease `seq` is held.
+    fn leased(seq: u64) -> Component {
+        Component {
+            lease: LeaseSlot {
+                seq,
+                until: Timestamp::from_secs(1_700_000_020),
+            },
+            ..Component::default()
+        }
+    }
+
+    #[test]
+    fn the_token_of_the_highest_lease_wins_in_either_order() {
+        let (slow, fast) = (token("slow"), token("fast"));
+        let row = leased(2);
+        let slow_first = row.renewed(lease(1), &slow);
+        assert_eq!(slow_first.lease, row.lease, "the lease is another's");
+        assert_eq!(slow_first.access_token, Some(slow.clone()));
+        let slow_last = row.renewed(lease(2), &fast).renewed(lease(1), &slow);
+        assert_eq!(slow_first.renewed(lease(2), &fast), slow_last);
+        assert_eq!(
+            (slow_last.access_token, slow_last.token_seq),
+            (Some(fast), 2)
+        );
+        assert_eq!(slow_last.lease.until, Timestamp::default());
+    }
+
+    #[test]
+    fn a_failure_is_remembered_and_keeps_the_token() {
+        let row = leased(1).renewed(lease(1), &token("good"));
+        let failed = Component {
+            lease: leased(2).lease,
+            ..row
+        }
+        .failed(lease(2), "no_verify_ticket: wait");
+        assert_eq!(failed.access_token, Some(token("good")));
+        assert_eq!(failed.failure.as_deref(), Some("no_verify_ticket: wait"));
+        assert_eq!(failed.lease.until, Timestamp::default());
+        let renewed = failed.renewed(lease(3), &token("better"));
+        assert_eq!(
+            (renewed.access_token, renewed.failure),
+            (Some(token("better")), None)
+        );
     }
 }

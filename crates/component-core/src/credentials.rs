@@ -57,10 +57,10 @@ struct Document {
 }
 
 /// Forged pushes may drive one fetch in this time and no more.
-const MIN_BETWEEN_FETCHES: Duration = Duration::from_secs(60);
+const MIN_BETWEEN_FETCHES: Duration = Duration::from_mins(1);
 
 /// A changed secret is picked up within this time by those who no push tells.
-const MAX_AGE: Duration = Duration::from_secs(5 * 60);
+const MAX_AGE: Duration = Duration::from_mins(5);
 
 /// The least length of a signing key, in bytes.
 const MIN_SIGNING_KEY_BYTES: usize = 32;
@@ -172,7 +172,12 @@ impl Vault {
             fetch(&self.client, &self.secret_id, "AWSPREVIOUS"),
         );
         let (current, previous) = match (current, previous) {
-            (Ok(Some(current)), Ok(previous)) => (current, previous),
+            (Ok(Some(current)), Ok(previous)) => (current, previous.map(Arc::new)),
+            // A malformed version that was put right: what it would have replaced is still in use at WeChat.
+            (Ok(Some(current)), Err(error @ Error::Config(_))) => {
+                error.log("reading the component's previous secret");
+                (current, Some(seen.current.clone()))
+            }
             // Half a rotation is no rotation: what is held stays.
             (current, previous) => {
                 for error in [current.err(), previous.err()].into_iter().flatten() {
@@ -184,7 +189,7 @@ impl Vault {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         *held = Arc::new(Held {
             current: Arc::new(current),
-            previous: previous.map(Arc::new),
+            previous,
             fetched_at: now,
         });
         true

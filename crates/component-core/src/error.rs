@@ -37,6 +37,8 @@ pub enum Error {
         code: &'static str,
         /// The advice of his error.
         advice: String,
+        /// Whether his error was the component's trouble.
+        component_wide: bool,
     },
     /// WeChat has not pushed a ticket yet, or only ones that it refuses now.
     #[error("there is no component verify ticket that WeChat accepts")]
@@ -61,6 +63,9 @@ pub enum Error {
     Config(String),
 }
 
+/// Marks a remembered failure that was the component's trouble.
+const COMPONENT_WIDE: &str = "component-wide ";
+
 const NO_VERIFY_TICKET: &str = "no_verify_ticket";
 const WECHAT_REJECTED: &str = "wechat_rejected";
 const WECHAT_UNAVAILABLE: &str = "wechat_unavailable";
@@ -69,6 +74,8 @@ const STORE_UNAVAILABLE: &str = "store_unavailable";
 impl Error {
     /// The error that a row remembers of its last renewal, for those who waited for it.
     pub(crate) fn remembered(failure: &str) -> Self {
+        let marked = failure.strip_prefix(COMPONENT_WIDE);
+        let failure = marked.unwrap_or(failure);
         let (code, advice) = failure.split_once(": ").unwrap_or((failure, ""));
         let code = [NO_VERIFY_TICKET, WECHAT_REJECTED, STORE_UNAVAILABLE]
             .into_iter()
@@ -77,12 +84,18 @@ impl Error {
         Self::Elsewhere {
             code,
             advice: advice.to_owned(),
+            component_wide: marked.is_some(),
         }
     }
 
     /// What a row remembers of it: see [`Error::remembered`].
     pub(crate) fn to_remember(&self) -> String {
-        format!("{}: {}", self.code(), self.advice())
+        let mark = if self.is_component_wide() {
+            COMPONENT_WIDE
+        } else {
+            ""
+        };
+        format!("{mark}{}: {}", self.code(), self.advice())
     }
 
     /// A stable name: the `errorType` of a failed invocation, and a field of the log line.
@@ -153,14 +166,14 @@ impl Error {
         match self {
             Self::NoVerifyTicket | Self::Store { .. } | Self::Secret(_) | Self::Config(_) => true,
             Self::Wechat(error) => error.is_component_wide(),
+            Self::Elsewhere { component_wide, .. } => *component_wide,
             Self::Push(_)
             | Self::InvalidRequest(_)
             | Self::UnknownAuthorizer(_)
             | Self::AuthorizationRevoked(_)
             | Self::ReauthorizationRequired(_)
             | Self::CodeSpent
-            | Self::Busy(_)
-            | Self::Elsewhere { .. } => false,
+            | Self::Busy(_) => false,
         }
     }
 
@@ -179,5 +192,100 @@ impl Error {
             source = cause.source();
         }
         tracing::error!(code = self.code(), "{what} failed: {chain}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn appid() -> AuthorizerAppId {
+        AuthorizerAppId::parse("wxfedcba9876543210").unwrap()
+    }
+
+    fn store() -> Error {
+        Error::Store {
+            doing: "read an authorizer",
+            source: "refreshtoken@@@SECRET".into(),
+        }
+    }
+
+    #[track_caller]
+    fn check(error: &Error, code: &str, status: u16, component_wide: bool) {
+        let got = (
+            error.code(),
+            error.status().as_u16(),
+            error.is_component_wide(),
+        );
+        assert_eq!(got, (code, status, component_wide), "{error:?}");
+        assert!(!error.advice().is_empty(), "{error:?}");
+    }
+
+    /// The errors of calls to WeChat stand in `wechat/answer/tests.rs`.
+    #[test]
+    fn every_error_has_its_code_and_status_and_is_the_components_trouble_or_not() {
+        check(&PushError::Unsigned.into(), "push_refused", 403, false);
+        check(&PushError::Unreadable.into(), "push_refused", 400, false);
+        check(&Error::InvalidRequest("no"), "invalid_request", 400, false);
+        check(
+            &Error::UnknownAuthorizer(appid()),
+            "unknown_authorizer",
+            404,
+            false,
+        );
+        check(
+            &Error::AuthorizationRevoked(appid()),
+            "authorization_revoked",
+            403,
+            false,
+        );
+        check(
+            &Error::ReauthorizationRequired(appid()),
+            "reauthorization_required",
+            403,
+            false,
+        );
+        check(&Error::CodeSpent, "wechat_rejected", 400, false);
+        check(&Error::Busy("this token"), "wechat_unavailable", 503, false);
+        check(&Error::NoVerifyTicket, "no_verify_ticket", 503, true);
+        check(&store(), "store_unavailable", 500, true);
+        check(&Error::Secret("no".into()), "store_unavailable", 500, true);
+        check(&Error::Config("no".to_owned()), "misconfigured", 500, true);
+    }
+
+    #[test]
+    fn a_remembered_failure_tells_the_next_what_the_first_was_told() {
+        for error in [
+            Error::NoVerifyTicket,
+            store(),
+            Error::CodeSpent,
+            Error::Busy("this token"),
+            Error::Config("no".to_owned()),
+        ] {
+            let remembered = Error::remembered(&error.to_remember());
+            // Of a configuration that is wrong, callers know nothing.
+            let code = match error.code() {
+                "misconfigured" => "wechat_unavailable",
+                code => code,
+            };
+            check(&remembered, code, 503, error.is_component_wide());
+            assert_eq!(remembered.advice(), error.advice());
+        }
+    }
+
+    #[test]
+    fn a_failure_that_nobody_wrote_so_is_still_one() {
+        for written in ["", "garbled", "access_token: SECRET"] {
+            let remembered = Error::remembered(written);
+            assert_eq!(remembered.code(), "wechat_unavailable", "{written}");
+        }
+    }
+
+    #[test]
+    fn neither_text_nor_advice_repeats_what_the_store_said() {
+        for error in [store(), Error::Secret("SECRET".into())] {
+            let told = format!("{error} {} {}", error.advice(), error.to_remember());
+            assert!(!told.contains("SECRET"), "{told}");
+        }
     }
 }

@@ -1,8 +1,6 @@
 //! One authorization code -> an authorizer's tokens, once, whoever brings the code.
 
-use std::time::Duration;
-
-use crate::authorizer::{Authorizer, Evidence, Granted, Standing};
+use crate::authorizer::{Authorizer, Evidence, Granted, MAX_CLOCK_SKEW, Standing};
 use crate::error::Error;
 use crate::id::AuthorizerAppId;
 use crate::push::notice::AuthorizationNotice;
@@ -35,9 +33,6 @@ pub enum Exchanged {
     Superseded(AuthorizerAppId),
 }
 
-/// WeChat's clock and ours may differ by this much: a revocation this close to an exchange may have come after it.
-const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
-
 impl Tokens {
     /// Exchanges a code, or finds that it was exchanged.
     ///
@@ -50,6 +45,11 @@ impl Tokens {
         bringer: Bringer<'_>,
         deadline: Deadline,
     ) -> Result<Exchanged, Error> {
+        if let Bringer::Notice(notice) = bringer
+            && self.is_superseded(notice).await?
+        {
+            return Ok(Exchanged::Superseded(notice.authorizer.clone()));
+        }
         let claim = loop {
             let until = self.lease_end(deadline);
             match self.store.claim_code(code, self.clock.now(), until).await? {
@@ -71,6 +71,12 @@ impl Tokens {
             error.log("releasing an authorization code");
         }
         exchanged
+    }
+
+    /// Whether the code is of an authorization that is over: to exchange it could only harm the one that stands.
+    async fn is_superseded(&self, notice: &AuthorizationNotice) -> Result<bool, Error> {
+        let row = self.store.authorizer(&notice.authorizer).await?;
+        Ok(notice.created_at < row.auth_epoch || notice.created_at < row.revoked_at)
     }
 
     async fn exchange_claimed(
@@ -122,35 +128,32 @@ impl Tokens {
         deadline: Deadline,
     ) -> Result<Exchanged, Error> {
         let row = self.read_for_sure(appid, deadline).await?;
-        let mut evidence = match bringer {
+        let evidence = match bringer {
             Bringer::Notice(notice) => Evidence::At(notice.created_at),
-            Bringer::Redirect { since, .. } => {
-                let revoked_at = row.revoked_at;
-                let long_ago = asked_at - MAX_CLOCK_SKEW;
-                let known = if revoked_at <= long_ago {
-                    true
-                } else {
-                    // The revocation was there before we ask, so a yes is younger than it.
-                    matches!(
-                        self.ask_wechat(appid, deadline).await,
-                        Ok(AtWechat::Authorized(_))
-                    )
-                };
-                Evidence::Since {
-                    since,
-                    after_revocations_until: if known {
-                        revoked_at.max(long_ago)
-                    } else {
-                        long_ago
-                    },
-                }
-            }
+            Bringer::Redirect { since, .. } => Evidence::Since {
+                since: since - MAX_CLOCK_SKEW,
+                after_revocations_until: self.revocations_before(&row, asked_at, deadline).await,
+            },
         };
-        if let Evidence::Since { since, .. } = &mut evidence {
-            // Our clock may run ahead of WeChat's: a time taken for an earlier one than it was hides a notice.
-            *since = *since - MAX_CLOCK_SKEW;
-        }
         self.take(row, evidence, granted, bringer, deadline).await
+    }
+
+    /// Up to when revocations surely came before an exchange that was asked for at `asked_at`. One that stands in the
+    /// row and is younger may have come after it; then WeChat is asked, and a yes is younger than the row.
+    async fn revocations_before(
+        &self,
+        row: &Authorizer,
+        asked_at: Timestamp,
+        deadline: Deadline,
+    ) -> Timestamp {
+        let surely = asked_at - MAX_CLOCK_SKEW;
+        if row.revoked_at <= surely {
+            return surely;
+        }
+        match self.ask_wechat(&row.appid, deadline).await {
+            Ok(AtWechat::Authorized(_)) => row.revoked_at,
+            Ok(AtWechat::NotAuthorized) | Err(_) => surely,
+        }
     }
 
     async fn take(

@@ -23,13 +23,13 @@ pub enum Outcome {
 }
 
 /// Codes are to be exchanged in seconds: one this old has waited for something.
-const LATE: Duration = Duration::from_secs(5 * 60);
+const LATE: Duration = Duration::from_mins(5);
 
 /// After the first failure; doubled with each further one.
 const FIRST_BACKOFF: Duration = Duration::from_secs(30);
 
 /// A code dies after an hour, so it is tried again well within it.
-const MAX_BACKOFF: Duration = Duration::from_secs(10 * 60);
+const MAX_BACKOFF: Duration = Duration::from_mins(10);
 
 impl Tokens {
     /// Handles a stored notice: exchanges its code, or takes its revocation. Any number of times.
@@ -124,7 +124,7 @@ impl Tokens {
             };
         }
         let next = |row: &Authorizer| match row.revoke(at, now) {
-            Revocation::Tombstone(next) => Some(next),
+            Revocation::Tombstone(next) => Some(*next),
             // It became equal while we wrote: the next try asks.
             Revocation::Ask | Revocation::Ignore => None,
         };

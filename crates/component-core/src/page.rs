@@ -81,11 +81,9 @@ impl Page<'_> {
     /// The page as a response.
     pub fn response(&self, status: StatusCode) -> Response<String> {
         let title = escape(self.title);
-        let paragraphs: String = self
-            .paragraphs
-            .iter()
-            .map(|text| format!("<p>{}</p>\n", escape(text)))
-            .collect();
+        let paragraphs = self.paragraphs.iter().fold(String::new(), |html, text| {
+            html + "<p>" + &escape(text) + "</p>\n"
+        });
         let button = self.button.map_or_else(String::new, |text| {
             format!(
                 "<form method=\"post\"><button>{}</button></form>\n",

@@ -100,3 +100,6 @@ impl PushError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::authorizer::{Authorizer, Standing};
+use crate::authorizer::{Authorizer, Renewal, Standing};
 use crate::component::Component;
 use crate::credentials::{Credentials, Vault};
 use crate::error::Error;
@@ -83,11 +83,11 @@ enum Taken<R: Leased> {
 }
 
 /// A call of our own needs its token for this long at least.
-const CALL_MARGIN: Duration = Duration::from_secs(60);
+const CALL_MARGIN: Duration = Duration::from_mins(1);
 
 /// A component token that was read is used for so long without looking again: less than the five minutes for which
 /// WeChat honours it after somebody has renewed it.
-const MAX_IN_USE: Duration = Duration::from_secs(4 * 60);
+const MAX_IN_USE: Duration = Duration::from_mins(4);
 
 /// Between two looks at a row that somebody else renews.
 const POLL: Duration = Duration::from_millis(150);
@@ -103,7 +103,7 @@ const LEASE_MARGIN: Duration = Duration::from_secs(1);
 const MAX_ROUNDS: u32 = 3;
 
 /// WeChat is asked to push the ticket again at most once in this time.
-const MIN_BETWEEN_PUSH_REQUESTS: Duration = Duration::from_secs(15 * 60);
+const MIN_BETWEEN_PUSH_REQUESTS: Duration = Duration::from_mins(15);
 
 impl Tokens {
     /// The tokens in `store`, renewed through `wechat` with the secret in `vault`.
@@ -122,6 +122,19 @@ impl Tokens {
     /// # Errors
     /// [`Error::NoVerifyTicket`], [`Error::Wechat`], [`Error::Store`], [`Error::Busy`], [`Error::Elsewhere`].
     pub async fn component_token(
+        &self,
+        need: &Need<ComponentAccessToken>,
+        deadline: Deadline,
+    ) -> Result<Expiring<ComponentAccessToken>, Error> {
+        let token = self.fresh_component_token(need, deadline).await?;
+        *self.in_use() = Some(InUse {
+            token: token.clone(),
+            read_at: self.clock.now(),
+        });
+        Ok(token)
+    }
+
+    async fn fresh_component_token(
         &self,
         need: &Need<ComponentAccessToken>,
         deadline: Deadline,
@@ -198,7 +211,6 @@ impl Tokens {
             Err(error) if error.is_refusal(&Refusal::AccessToken) => {
                 let need = Need::Replacing(token.secret, CALL_MARGIN);
                 let token = self.component_token(&need, deadline).await?;
-                self.use_from_now_on(&token);
                 call(token.secret, component.clone()).await
             }
             answer => answer,
@@ -324,7 +336,10 @@ impl Tokens {
                         let busy = Error::Busy("this token");
                         return self.ease(need, row.token(), busy).map(Taken::Token);
                     }
-                    row = row.read(&self.store).await?;
+                    row = match row.read(&self.store).await {
+                        Ok(row) => row,
+                        Err(error) => return self.ease(need, row.token(), error).map(Taken::Token),
+                    };
                 }
                 Turn::Renew(taken) => {
                     // He for whom we waited has failed just now; it would be no different for us.
@@ -336,15 +351,16 @@ impl Tokens {
                         return self.ease(need, row.token(), error).map(Taken::Token);
                     }
                     *row.slot() = taken;
-                    row = match row.swap(&self.store).await? {
-                        Swap::Written(row) => {
+                    row = match row.swap(&self.store).await {
+                        Ok(Swap::Written(row)) => {
                             let lease = Lease {
                                 epoch: row.epoch(),
                                 seq: taken.seq,
                             };
                             return Ok(Taken::Lease(row, lease));
                         }
-                        Swap::Lost(row) => row,
+                        Ok(Swap::Lost(row)) => row,
+                        Err(error) => return self.ease(need, row.token(), error).map(Taken::Token),
                     };
                 }
             }
@@ -405,18 +421,9 @@ impl Tokens {
             }
             _ => {
                 let need = Need::Preferably(CALL_MARGIN);
-                let token = self.component_token(&need, deadline).await?;
-                self.use_from_now_on(&token);
-                Ok(token)
+                self.component_token(&need, deadline).await
             }
         }
-    }
-
-    fn use_from_now_on(&self, token: &Expiring<ComponentAccessToken>) {
-        *self.in_use() = Some(InUse {
-            token: token.clone(),
-            read_at: self.clock.now(),
-        });
     }
 
     fn in_use(&self) -> std::sync::MutexGuard<'_, Option<InUse>> {
@@ -449,7 +456,8 @@ impl Tokens {
         Err(Error::NoVerifyTicket)
     }
 
-    /// The recovery ladder: the row's refresh tokens from the current one back, then the one that WeChat names.
+    /// The recovery ladder: the row's refresh tokens from the current one back, then the one that WeChat names, even if
+    /// it was refused before: only a token that is named and refused again is given up.
     ///
     /// `None` if the authorization changed meanwhile, so that the row must be looked at again.
     async fn renew_authorizer(
@@ -459,7 +467,7 @@ impl Tokens {
         deadline: Deadline,
     ) -> Result<Option<Expiring<AuthorizerAccessToken>>, Error> {
         let appid = &row.appid;
-        let mut refused = Vec::new();
+        let (mut refused, mut named) = (Vec::new(), None);
         let mut row = row.clone();
         loop {
             let untried = row
@@ -469,7 +477,10 @@ impl Tokens {
             let candidate = match untried {
                 Some(candidate) => candidate,
                 None => match self.ask_wechat(appid, deadline).await {
-                    Ok(AtWechat::Authorized(Some(token))) if !refused.contains(&token) => token,
+                    Ok(AtWechat::Authorized(Some(token))) if named.as_ref() != Some(&token) => {
+                        named = Some(token.clone());
+                        token
+                    }
                     Ok(AtWechat::Authorized(_)) => {
                         return self.give_up(row, lease, &refused, deadline).await;
                     }
@@ -489,18 +500,9 @@ impl Tokens {
                 .await;
             match answer {
                 Ok(renewal) => {
-                    let jitter = rand::random();
-                    let next = |row: &Authorizer| row.renewed(lease, &renewal, &refused, jitter);
-                    return match self.keep(row, next, deadline).await {
-                        Ok(Kept::Changed(row)) if row.standing == Standing::Authorized => {
-                            Ok(Some(renewal.access_token))
-                        }
-                        Ok(_over) => Ok(None),
-                        Err(error) => {
-                            error.log("storing an authorizer's tokens");
-                            Ok(Some(renewal.access_token))
-                        }
-                    };
+                    refused.retain(|token| *token != candidate);
+                    let kept = self.keep_renewal(row, lease, &renewal, &refused, deadline);
+                    return Ok(kept.await.then_some(renewal.access_token));
                 }
                 Err(error) if error.is_refusal(&Refusal::RefreshToken) => {
                     tracing::warn!(authorizer_appid = %appid, "WeChat refuses a refresh token; looking for another");
@@ -511,17 +513,46 @@ impl Tokens {
                     }
                 }
                 Err(error) if error.is_refusal(&Refusal::NotAuthorized) => {
-                    return match self.ask_wechat(appid, deadline).await {
-                        Ok(AtWechat::NotAuthorized) => {
-                            self.note_revoked(row, lease, deadline).await
-                        }
-                        Ok(AtWechat::Authorized(_)) | Err(_) => {
-                            self.fail(row, lease, error, deadline).await
-                        }
-                    };
+                    return self.doubt(row, lease, error, deadline).await;
                 }
                 Err(error) => return self.fail(row, lease, error, deadline).await,
             }
+        }
+    }
+
+    /// Stores what WeChat gave; whether it is the authorization's that stands.
+    async fn keep_renewal(
+        &self,
+        row: Authorizer,
+        lease: Lease,
+        renewal: &Renewal,
+        refused: &[Secret<AuthorizerRefreshToken>],
+        deadline: Deadline,
+    ) -> bool {
+        let jitter = rand::random();
+        let next = |row: &Authorizer| row.renewed(lease, renewal, refused, jitter);
+        match self.keep(row, next, deadline).await {
+            Ok(Kept::Changed(row)) => row.standing == Standing::Authorized,
+            Ok(Kept::Unchanged(_over)) => false,
+            Err(error) => {
+                // The token is good: that it could not be stored is trouble, but not this caller's.
+                error.log("storing an authorizer's tokens");
+                true
+            }
+        }
+    }
+
+    /// WeChat has said that the account does not authorize the component: asks again before it counts as revoked.
+    async fn doubt<T>(
+        &self,
+        row: Authorizer,
+        lease: Lease,
+        error: Error,
+        deadline: Deadline,
+    ) -> Result<Option<T>, Error> {
+        match self.ask_wechat(&row.appid, deadline).await {
+            Ok(AtWechat::NotAuthorized) => self.note_revoked(row, lease, deadline).await,
+            Ok(AtWechat::Authorized(_)) | Err(_) => self.fail(row, lease, error, deadline).await,
         }
     }
 

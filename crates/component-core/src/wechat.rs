@@ -260,7 +260,10 @@ impl Wechat {
             .call("api_get_authorizer_info", Some(token), &body, deadline)
             .await?;
         Ok(AuthorizerInfo {
-            name: answer.authorizer_info.nick_name,
+            name: answer
+                .authorizer_info
+                .nick_name
+                .filter(|name| !name.is_empty()),
             granted: answer.authorization_info.granted(asked_at),
         })
     }
@@ -309,8 +312,8 @@ impl Wechat {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            tried += 1;
             let backoff = FIRST_BACKOFF * (1 << tried);
+            tried += 1;
             if !error.is_transient() || tried == MAX_TRIES || deadline.remaining() <= backoff {
                 return Err(error.into());
             }

@@ -79,7 +79,7 @@ async fn token(State(functions): State<Arc<Functions>>, request: Request<Body>) 
     response
 }
 
-/// What lambda_http makes of an HTTP API's event.
+/// What `lambda_http` makes of an HTTP API's event.
 async fn as_lambda(request: Request<Body>) -> Result<lambda_http::Request, StatusCode> {
     let (mut parts, body) = request.into_parts();
     let body = to_bytes(body, MAX_BODY_BYTES)

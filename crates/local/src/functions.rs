@@ -54,7 +54,7 @@ pub struct Parts {
 pub const CALL_TIME: Duration = Duration::from_secs(15);
 
 /// What the stream's and the schedules' functions are given.
-pub const RUN_TIME: Duration = Duration::from_secs(240);
+pub const RUN_TIME: Duration = Duration::from_mins(4);
 
 impl Functions {
     /// An instance of each, with clients and memories of its own, as different sandboxes have.

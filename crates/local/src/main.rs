@@ -10,11 +10,14 @@ use component_core::http;
 use component_core::time::{Clock, Timestamp};
 use local::emulators::Emulators;
 use local::functions::{Functions, Parts};
+use local::story::Story;
 use local::triggers::Stream;
-use local::{Error, door, story, triggers};
+use local::{Error, door};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
-use wechat_simulator::{Settings, SimClock, Simulator};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+use wechat_simulator::{DEMO_APPIDS, Settings, SimClock, Simulator};
 
 /// A WeChat third-party platform on this machine: every function, the table, the secret, and a simulated WeChat.
 #[derive(Parser)]
@@ -40,26 +43,32 @@ struct Options {
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
-    let level = if options.once { "off" } else { "info" };
+    let clock = SimClock::system(options.speed);
+    // The database logs each refused condition, which is how every lease is decided.
+    let level = if options.once {
+        "off"
+    } else {
+        "info,dynoxide=off"
+    };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .compact()
         .with_target(false)
+        .with_timer(OnTheClock(clock.clone()))
         .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-    match run(&options).await {
+    match run(&options, clock).await {
         Ok(code) => code,
         Err(error) => {
-            tracing::error!("{error}");
             let _ = writeln!(std::io::stderr(), "local: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run(options: &Options) -> Result<ExitCode, Error> {
+async fn run(options: &Options, clock: SimClock) -> Result<ExitCode, Error> {
     let (port, wechat_port) = if options.once {
         (0, 0)
     } else {
@@ -70,7 +79,6 @@ async fn run(options: &Options) -> Result<ExitCode, Error> {
     let app_url = format!("http://{}", app.local_addr()?);
     let wechat_url = format!("http://{}", wechat.local_addr()?);
 
-    let clock = SimClock::system(options.speed);
     let settings = Settings {
         authorization_host: Some(app.local_addr()?.to_string()),
         ..Settings::example()
@@ -95,21 +103,19 @@ async fn run(options: &Options) -> Result<ExitCode, Error> {
     let door = door::router(functions.clone());
     let served = tokio::spawn(async move { axum::serve(app, door).await });
 
+    let story = Story {
+        http,
+        app_url,
+        simulator,
+        clock,
+        functions,
+        stream,
+    };
     if options.once {
-        let story = story::Story {
-            http,
-            app_url,
-            simulator,
-            clock,
-            functions,
-            stream,
-        };
         return Ok(story.play().await);
     }
-    panel(&app_url, &wechat_url, &settings, options)?;
-    tokio::spawn(triggers::run_stream(functions.clone(), stream));
-    tokio::spawn(triggers::run_schedules(functions, clock));
-    tokio::spawn(async move { simulator.run_ticket_pushes().await });
+    panel(&story.app_url, &wechat_url, &settings, options)?;
+    story.goes_on_by_itself();
     tokio::select! {
         served = served => served??,
         stop = tokio::signal::ctrl_c() => stop?,
@@ -123,37 +129,47 @@ async fn bind(port: u16, option: &str) -> Result<TcpListener, Error> {
         .map_err(|error| format!("port {port}: {error}; name another with {option}").into())
 }
 
+/// The log tells the time of the clock that the functions see, in hours, minutes and seconds (UTC).
+struct OnTheClock(SimClock);
+
+impl FormatTime for OnTheClock {
+    fn format_time(&self, out: &mut Writer<'_>) -> std::fmt::Result {
+        let secs = self.0.now();
+        let (hours, minutes) = (secs / 3600 % 24, secs / 60 % 60);
+        write!(out, "{hours:02}:{minutes:02}:{:02}", secs % 60)
+    }
+}
+
 fn panel(app: &str, wechat: &str, settings: &Settings, options: &Options) -> Result<(), Error> {
     let host = app.trim_start_matches("http://");
-    let data = options
-        .data
-        .as_ref()
-        .map_or_else(|| "in memory".to_owned(), |file| file.display().to_string());
-    let mut out = std::io::stdout().lock();
+    let data = options.data.as_ref().map_or_else(
+        || "内存 in memory".to_owned(),
+        |file| file.display().to_string(),
+    );
+    let (speed, component) = (options.speed, &settings.component_appid);
+    let demo = DEMO_APPIDS.first().copied().unwrap_or_default();
     writeln!(
-        out,
+        std::io::stdout(),
         "
-  WeChat third-party platform, on this machine        clock: {speed} x real time, table: {data}
+  微信第三方平台 · WeChat third-party platform
 
-  Functions   {app}
-  WeChat      {wechat}   (simulated; component {component})
+  函数 functions    {app}
+  微信 WeChat       {wechat}   (模拟 simulated, component {component})
+  数据表 table      {data}
+  时钟 clock        {speed} x
 
-  As pasted into WeChat's console (开放平台 > 第三方平台 > 开发资料):
-    授权事件接收 URL     {app}/wechat/events
-    消息与事件接收 URL   {app}/wechat/$APPID$/messages   (not served yet)
-    授权发起页域名       {host}
+  微信开放平台控制台中填写 · as pasted into WeChat's console
+    授权事件接收 URL       {app}/wechat/events
+    消息与事件接收 URL     {app}/wechat/$APPID$/messages   (尚未提供 not served yet)
+    授权发起页域名         {host}
 
-  1. Open   {app}/auth/start   and authorize one of the accounts.
-  2. Ask    curl -s {app}/_local/token -d '{{\"authorizer_appid\":\"{demo}\"}}'
-  3. Let two hours pass: curl -s {wechat}/_sim/clock -d '{{\"advance_secs\":7200}}'
-     and ask again. Ctrl-C ends it.
-",
-        speed = options.speed,
-        component = settings.component_appid,
-        demo = wechat_simulator::DEMO_APPIDS
-            .first()
-            .copied()
-            .unwrap_or_default(),
+  接下来 · what next
+    1. 打开 open          {app}/auth/start
+    2. 取令牌 get a token  curl -s {app}/_local/token -d '{{\"authorizer_appid\":\"{demo}\"}}'
+    3. 过两小时 two hours  curl -s {wechat}/_sim/clock -d '{{\"advance_secs\":7200}}'
+
+  Ctrl-C 结束 ends it.
+"
     )?;
     Ok(())
 }

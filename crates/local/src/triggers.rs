@@ -17,10 +17,10 @@ use crate::emulators::TABLE;
 use crate::functions::{Functions, RUN_TIME};
 
 /// The refresher's schedule.
-pub const REFRESH_EVERY: Duration = Duration::from_secs(5 * 60);
+pub const REFRESH_EVERY: Duration = Duration::from_mins(5);
 
 /// The reconciliation's schedule.
-pub const RECONCILE_EVERY: Duration = Duration::from_secs(24 * 3600);
+pub const RECONCILE_EVERY: Duration = Duration::from_hours(24);
 
 /// Between two looks at the stream; in the time of the one who waits for what is behind it, however fast the clock runs.
 const POLL: Duration = Duration::from_millis(200);

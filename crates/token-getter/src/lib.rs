@@ -29,7 +29,7 @@ enum Whose {
 }
 
 /// How long a token should be good for if the caller does not say.
-const DEFAULT_LASTING: Duration = Duration::from_secs(300);
+const DEFAULT_LASTING: Duration = Duration::from_mins(5);
 
 /// The most a caller may ask for: half of a token's life.
 const MAX_LASTING_SECS: u64 = 3600;

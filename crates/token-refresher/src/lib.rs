@@ -30,10 +30,10 @@ struct Run {
 
 /// WeChat pushes every ten minutes: two pushes missed and a half.
 /// Source: <https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Before_Develop/component_verify_ticket.html>
-const MAX_SILENCE: Duration = Duration::from_secs(25 * 60);
+const MAX_SILENCE: Duration = Duration::from_mins(25);
 
 /// A ticket is good for twelve hours; nearly that long without a new value, and soon none will be.
-const MAX_VALUE_AGE: Duration = Duration::from_secs(11 * 3600);
+const MAX_VALUE_AGE: Duration = Duration::from_hours(11);
 
 /// Authorizers renewed at a time: each waits for WeChat most of the time.
 const AT_ONCE: usize = 8;
@@ -58,14 +58,14 @@ impl TokenRefresher {
                 .await?;
         }
         let run = run.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let summary = json!({
-            "renewed": run.renewed,
-            "notices": run.notices,
-            "failed": run.failed,
-            "stopped": run.stopped,
-        });
-        tracing::info!(%summary, "refreshed what was due");
-        Ok(summary)
+        let Run {
+            renewed,
+            notices,
+            failed,
+            stopped,
+        } = run;
+        tracing::info!(renewed, notices, failed, stopped, "refreshed what was due");
+        Ok(json!({ "renewed": renewed, "notices": notices, "failed": failed, "stopped": stopped }))
     }
 
     /// Page by page: what is held in memory does not grow with the number of authorizers.

@@ -132,3 +132,6 @@ pub fn encrypt(
     let sealed = cipher.encrypt_padded::<NoPadding>(&mut frame, blocks);
     STANDARD.encode(sealed.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

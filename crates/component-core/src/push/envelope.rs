@@ -13,8 +13,9 @@ use crate::id::ComponentAppId;
 /// This runs on bodies that anybody may have sent, before the signature is checked: it allocates nothing and decodes
 /// nothing. [`check`] reads the same body properly afterwards.
 pub(super) fn find_encrypt(body: &[u8]) -> &str {
-    let text = std::str::from_utf8(body).unwrap_or_default();
-    let Some((_, rest)) = text.split_once("<Encrypt>") else {
+    // A body that is not all UTF-8 is malformed, but whether it is WeChat's is for the signature to say.
+    let mut texts = body.utf8_chunks().map(|chunk| chunk.valid());
+    let Some((_, rest)) = texts.find_map(|text| text.split_once("<Encrypt>")) else {
         return "";
     };
     let (rest, end) = match rest.strip_prefix("<![CDATA[") {
@@ -32,6 +33,14 @@ pub(super) fn check(body: &[u8], encrypt: &str, component: &ComponentAppId) -> O
     (ours && !encrypt.is_empty() && sealed.as_deref() == Some(encrypt)).then_some(())
 }
 
+/// An open element.
+enum Element {
+    /// A child of `<xml>` whose text is wanted, by its place among the names.
+    Wanted(usize),
+    /// Any other: the root, or one that is passed over.
+    Other,
+}
+
 /// The texts of the wanted children of `<xml>`, in the order of `names`, `None` for those that are missing.
 ///
 /// Refused: anything but one `<xml>` element, a DOCTYPE (WeChat never sends one; it is how entity bombs come), a wanted
@@ -39,8 +48,7 @@ pub(super) fn check(body: &[u8], encrypt: &str, component: &ComponentAppId) -> O
 pub(super) fn children(text: &str, names: &[&str]) -> Option<Vec<Option<String>>> {
     let mut reader = Reader::from_str(text);
     let mut values: Vec<Option<String>> = vec![None; names.len()];
-    // For each open element, which of the wanted ones it is.
-    let mut path: Vec<Option<usize>> = Vec::new();
+    let mut path: Vec<Element> = Vec::new();
     let mut roots = 0;
     loop {
         let piece: Cow<'_, str> = match reader.read_event().ok()? {
@@ -75,21 +83,21 @@ pub(super) fn children(text: &str, names: &[&str]) -> Option<Vec<Option<String>>
         };
         match path.as_slice() {
             [] if !piece.trim().is_empty() => return None,
-            [_root, Some(wanted)] => values.get_mut(*wanted)?.as_mut()?.push_str(&piece),
+            [_root, Element::Wanted(wanted)] => values.get_mut(*wanted)?.as_mut()?.push_str(&piece),
             _ => {}
         }
     }
 }
 
-/// Which wanted child, if any, the element that opens at `depth` is; `None` if it may not stand there.
+/// What the element is that opens at `depth`; `None` if it may not stand there.
 fn opened(
     depth: usize,
     name: &str,
     names: &[&str],
     values: &mut [Option<String>],
-) -> Option<Option<usize>> {
+) -> Option<Element> {
     if depth == 0 {
-        return (name == "xml").then_some(None);
+        return (name == "xml").then_some(Element::Other);
     }
     let wanted = names
         .iter()
@@ -99,5 +107,5 @@ fn opened(
     {
         return None;
     }
-    Some(wanted)
+    Some(wanted.map_or(Element::Other, Element::Wanted))
 }

@@ -138,3 +138,6 @@ fn loggable(info_type: &str) -> String {
         .take(64)
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

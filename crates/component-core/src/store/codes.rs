@@ -23,7 +23,7 @@ pub enum CodeClaim {
 }
 
 /// Codes live an hour; a claim outlives its code.
-const LIFE: Duration = Duration::from_secs(24 * 3600);
+const LIFE: Duration = Duration::from_hours(24);
 
 impl Store {
     /// Takes the right to exchange a code until `until`.

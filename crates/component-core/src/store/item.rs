@@ -16,6 +16,7 @@ impl From<HashMap<String, AttributeValue>> for Item {
     }
 }
 
+#[expect(clippy::implicit_hasher, reason = "the SDK's own map")]
 impl From<Item> for HashMap<String, AttributeValue> {
     fn from(item: Item) -> Self {
         item.0

@@ -24,10 +24,10 @@ pub struct PendingNotice {
 }
 
 /// How long the stream has for a notice before it counts as left over.
-const STREAM_TIME: Duration = Duration::from_secs(60);
+const STREAM_TIME: Duration = Duration::from_mins(1);
 
 /// What a notice tells can be fetched from WeChat again, so it may go.
-const LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+const LIFE: Duration = Duration::from_hours(7 * 24);
 
 /// The identity of a notice (SHA-256 of its plain text) in a key of the table, as a stream record has it.
 pub fn notice_key(pk: &str) -> Option<&str> {

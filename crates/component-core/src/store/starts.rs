@@ -69,6 +69,7 @@ impl Store {
         browser: &str,
         now: Timestamp,
     ) -> Result<Result<Start, StartRefused>, Error> {
+        const DOING: &str = "take an authorization attempt";
         let nonce = nonce();
         let taken = self
             .client
@@ -87,19 +88,26 @@ impl Store {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        match taken {
-            Ok(answer) => Ok(answer
-                .attributes
-                .and_then(|attributes| read(&Item::from(attributes)))
-                .ok_or(StartRefused::Expired)),
-            Err(error) => match refused_update(&error) {
-                // The SDK's repetition of a take whose answer got lost.
-                Some(current) if current.text(WRITTEN_BY) == Some(nonce.as_str()) => {
-                    Ok(read(&current).ok_or(StartRefused::Expired))
-                }
-                Some(current) => Ok(Err(refused(&current, browser, now))),
-                None => Err(failure("take an authorization attempt", error)),
-            },
+        let error = match taken {
+            Ok(answer) => {
+                let item = answer.attributes.map(Item::from);
+                let start = item.as_ref().and_then(read);
+                return Ok(start.ok_or(StartRefused::Expired));
+            }
+            Err(error) => error,
+        };
+        let condition_failed = refused_update(&error);
+        let current = match &condition_failed {
+            Some(current) => current.clone(),
+            None => self.get(DOING, &key(state)).await?.unwrap_or_default(),
+        };
+        // A take whose answer got lost, and perhaps the SDK's repetitions of it.
+        if current.text(WRITTEN_BY) == Some(nonce.as_str()) {
+            return Ok(read(&current).ok_or(StartRefused::Expired));
+        }
+        match condition_failed {
+            Some(current) => Ok(Err(refused(&current, browser, now))),
+            None => Err(failure(DOING, error)),
         }
     }
 

@@ -1,0 +1,645 @@
+//! The rules of a row, each as a sentence.
+
+use super::*;
+
+const T1: Timestamp = Timestamp::from_secs(1_700_000_100);
+const T2: Timestamp = Timestamp::from_secs(1_700_000_200);
+const T3: Timestamp = Timestamp::from_secs(1_700_000_300);
+const NOW: Timestamp = Timestamp::from_secs(1_700_001_000);
+const TWO_HOURS: Duration = Duration::from_hours(2);
+
+fn unknown() -> Authorizer {
+    Authorizer::unknown(AuthorizerAppId::parse("wxfedcba9876543210").unwrap())
+}
+
+fn refresh(name: &str) -> Secret<AuthorizerRefreshToken> {
+    Secret::parse(name).unwrap()
+}
+
+fn access(name: &str) -> Expiring<AuthorizerAccessToken> {
+    Expiring {
+        secret: Secret::parse(name).unwrap(),
+        expires_at: NOW + TWO_HOURS,
+    }
+}
+
+/// What a code gives.
+fn granted(refresh_token: &str) -> Granted {
+    Granted {
+        access_token: Some(access("of-the-grant")),
+        refresh_token: Secret::parse(refresh_token),
+        permission_sets: vec![1, 15],
+    }
+}
+
+/// What a refresh token gives.
+fn renewal(access_token: &str, refresh_token: &str) -> Renewal {
+    Renewal {
+        access_token: access(access_token),
+        refresh_token: refresh(refresh_token),
+    }
+}
+
+/// A row as the first authorization at [`T1`] leaves it, with the refresh token `r1`.
+fn authorized() -> Authorizer {
+    authorize(&unknown(), T1, "r1").unwrap()
+}
+
+fn authorize(row: &Authorizer, at: Timestamp, refresh_token: &str) -> Option<Authorizer> {
+    row.authorize(Evidence::At(at), &granted(refresh_token), NOW, 0.0)
+}
+
+#[track_caller]
+fn revoked(row: &Authorizer, at: Timestamp) -> Authorizer {
+    match row.revoke(at, NOW) {
+        Revocation::Tombstone(row) => *row,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Takes the lease on a row, be it free or held by somebody who is late.
+fn leased(row: &Authorizer) -> (Authorizer, Lease) {
+    let lease = Lease {
+        epoch: row.auth_epoch,
+        seq: row.lease.seq + 1,
+    };
+    let slot = LeaseSlot {
+        seq: lease.seq,
+        until: NOW + Duration::from_secs(20),
+    };
+    let row = Authorizer {
+        lease: slot,
+        ..row.clone()
+    };
+    (row, lease)
+}
+
+/// The refresh tokens of a row, the one to use first.
+#[track_caller]
+fn check_tokens(row: &Authorizer, expected: &[&str]) {
+    let candidates = row.candidates();
+    let tokens: Vec<_> = candidates.iter().map(Secret::expose).collect();
+    assert_eq!(tokens, expected);
+}
+
+#[track_caller]
+fn check_access(row: &Authorizer, expected: &str) {
+    let token = row.access_token.as_ref().map(|token| token.secret.expose());
+    assert_eq!(token, Some(expected));
+}
+
+// The order of notices.
+
+#[derive(Clone, Copy, Debug)]
+enum Told {
+    Authorized(Timestamp, &'static str),
+    Unauthorized(Timestamp),
+}
+
+#[track_caller]
+fn after(notices: &[Told]) -> Authorizer {
+    notices.iter().fold(unknown(), |row, notice| match *notice {
+        Told::Authorized(at, token) => authorize(&row, at, token).unwrap_or(row),
+        Told::Unauthorized(at) => match row.revoke(at, NOW) {
+            Revocation::Tombstone(row) => *row,
+            Revocation::Ignore => row,
+            Revocation::Ask => panic!("no two of these bear the same second"),
+        },
+    })
+}
+
+/// Every order in which three things can come.
+fn orders<T: Copy>([a, b, c]: [T; 3]) -> [[T; 3]; 6] {
+    [
+        [a, b, c],
+        [a, c, b],
+        [b, a, c],
+        [b, c, a],
+        [c, a, b],
+        [c, b, a],
+    ]
+}
+
+#[test]
+fn notices_are_ordered_by_wechats_clock_however_they_arrive() {
+    for notices in orders([
+        Told::Authorized(T1, "r1"),
+        Told::Unauthorized(T2),
+        Told::Authorized(T3, "r3"),
+    ]) {
+        let row = after(&notices);
+        let end = (row.standing, row.auth_epoch, row.refresh_token);
+        let expected = (Standing::Authorized, T3, Some(refresh("r3")));
+        assert_eq!(end, expected, "{notices:?}");
+    }
+}
+
+#[test]
+fn the_last_revocation_stands_however_notices_arrive() {
+    for notices in orders([
+        Told::Unauthorized(T1),
+        Told::Authorized(T2, "r2"),
+        Told::Unauthorized(T3),
+    ]) {
+        let row = after(&notices);
+        let end = (row.standing, row.revoked_at, row.access_token, row.due_at);
+        assert_eq!(end, (Standing::Revoked, T3, None, None), "{notices:?}");
+    }
+}
+
+#[test]
+fn a_revocation_in_the_second_of_the_authorization_asks() {
+    assert_eq!(authorized().revoke(T1, NOW), Revocation::Ask);
+    let before = T1 - Duration::from_secs(1);
+    assert_eq!(authorized().revoke(before, NOW), Revocation::Ignore);
+}
+
+#[test]
+fn an_authorization_in_the_second_of_the_revocation_is_taken() {
+    let row = authorize(&revoked(&unknown(), T2), T2, "r2").unwrap();
+    assert_eq!(row.standing, Standing::Authorized);
+    // The same revocation, pushed again, is known.
+    assert_eq!(row.revoke(T2, NOW), Revocation::Ignore);
+}
+
+#[test]
+fn a_revocation_that_comes_before_any_authorization_keeps_older_ones_out() {
+    let tombstone = revoked(&unknown(), T2);
+    assert_eq!(tombstone.standing, Standing::Revoked);
+    assert_eq!(authorize(&tombstone, T1, "r1"), None);
+}
+
+#[test]
+fn a_known_revocation_is_not_taken_twice() {
+    let tombstone = revoked(&authorized(), T2);
+    assert_eq!(tombstone.revoke(T2, NOW), Revocation::Ignore);
+    assert_eq!(tombstone.revoke(T1, NOW), Revocation::Ignore);
+    assert_eq!(revoked(&tombstone, T3).revoked_at, T3);
+}
+
+#[test]
+fn a_tombstone_is_forgotten_after_ninety_days_and_an_authorization_never() {
+    let tombstone = Authorizer {
+        generation: 1,
+        ..revoked(&authorized(), T2)
+    };
+    let end = NOW + Duration::from_hours(90 * 24);
+    assert_eq!(tombstone.ttl, Some(end));
+    assert!(tombstone.is_forgotten(end));
+    assert!(!tombstone.is_forgotten(end - Duration::from_secs(1)));
+    assert_eq!(authorize(&tombstone, T3, "r3").unwrap().ttl, None);
+    assert!(unknown().is_forgotten(NOW));
+}
+
+#[test]
+fn a_new_authorization_takes_over_and_keeps_the_token_before_it() {
+    let (row, lease) = leased(&authorized());
+    let row = authorize(&row, T2, "r2").unwrap();
+    assert_eq!((row.standing, row.auth_epoch), (Standing::Authorized, T2));
+    check_tokens(&row, &["r2", "r1"]);
+    check_access(&row, "of-the-grant");
+    assert_eq!(row.permission_sets, [1, 15]);
+    assert_eq!(row.lease.until, Timestamp::default());
+    assert!(row.lease.seq > lease.seq);
+}
+
+#[test]
+fn an_older_authorization_does_not_take_over() {
+    let row = authorize(&authorized(), T2, "r2").unwrap();
+    assert_eq!(authorize(&row, T1, "r1"), None);
+}
+
+#[test]
+fn an_authorization_without_a_refresh_token_keeps_the_one_that_is_there() {
+    let row = authorize(&authorized(), T2, "").unwrap();
+    check_tokens(&row, &["r1"]);
+    assert_eq!(row.standing, Standing::Authorized);
+}
+
+#[test]
+fn an_authorization_that_never_gave_a_refresh_token_must_be_given_again() {
+    let row = authorize(&unknown(), T1, "").unwrap();
+    assert_eq!(row.standing, Standing::ReauthorizationRequired);
+    assert_eq!(row.due_at, None);
+}
+
+// A browser's return, and the notice after it.
+
+fn returned(row: &Authorizer, since: Timestamp, until: Timestamp) -> Option<Authorizer> {
+    let evidence = Evidence::Since {
+        since,
+        after_revocations_until: until,
+    };
+    row.authorize(evidence, &granted("r2"), NOW, 0.0)
+}
+
+#[test]
+fn a_browsers_return_counts_from_the_beginning_of_its_way() {
+    let row = returned(&unknown(), T1, T2).unwrap();
+    assert_eq!((row.standing, row.auth_epoch), (Standing::Authorized, T1));
+    let row = row.confirm(T2, NOW, 0.0).unwrap();
+    assert_eq!((row.standing, row.auth_epoch), (Standing::Authorized, T2));
+}
+
+#[test]
+fn a_browsers_return_does_not_set_the_clock_back() {
+    let row = authorize(&unknown(), T2, "r1").unwrap();
+    assert_eq!(returned(&row, T1, T2).unwrap().auth_epoch, T2);
+}
+
+#[test]
+fn a_browsers_return_passes_only_the_revocations_that_it_is_known_to_follow() {
+    let tombstone = revoked(&authorized(), T2);
+    assert_eq!(returned(&tombstone, T1, T1), None);
+    let row = returned(&tombstone, T1, T2).unwrap();
+    assert_eq!((row.standing, row.auth_epoch), (Standing::Authorized, T2));
+    check_tokens(&row, &["r2", "r1"]);
+}
+
+#[test]
+fn a_confirmed_authorization_undoes_an_older_revocation_that_came_late() {
+    let row = returned(&unknown(), T1, T1).unwrap();
+    let row = revoked(&row, T2).confirm(T3, NOW, 0.0).unwrap();
+    assert_eq!((row.standing, row.auth_epoch), (Standing::Authorized, T3));
+    check_tokens(&row, &["r2"]);
+    assert_eq!((row.due_at, row.ttl), (Some(NOW), None));
+}
+
+#[test]
+fn an_answer_that_was_under_way_when_the_notice_came_still_counts() {
+    let (row, lease) = leased(&returned(&unknown(), T1, T1).unwrap());
+    let row = row.confirm(T2, NOW, 0.0).unwrap();
+    let row = row.renewed(lease, &renewal("a2", "r2"), &[], 0.0).unwrap();
+    assert_eq!(row.auth_epoch, T2);
+    check_tokens(&row, &["r2"]);
+}
+
+#[test]
+fn an_answer_that_was_under_way_during_another_authorization_counts_no_more() {
+    let (row, lease) = leased(&authorized());
+    let row = authorize(&row, T2, "r2")
+        .unwrap()
+        .confirm(T3, NOW, 0.0)
+        .unwrap();
+    assert_eq!(row.renewed(lease, &renewal("a3", "r3"), &[], 0.0), None);
+}
+
+#[test]
+fn a_confirmation_that_tells_nothing_new_changes_nothing() {
+    assert_eq!(authorized().confirm(T1, NOW, 0.0), None);
+    let row = authorize(&authorized(), T2, "r2").unwrap();
+    assert_eq!(row.confirm(T1, NOW, 0.0), None);
+    let tombstone = revoked(&row, T3);
+    assert_eq!(tombstone.confirm(T2, NOW, 0.0), None);
+}
+
+// What WeChat says when it is asked.
+
+#[test]
+fn an_authorizer_that_wechat_denies_is_revoked_but_a_later_authorization_passes() {
+    let tombstone = authorized().vanished(T1, NOW).unwrap();
+    let end = (tombstone.standing, tombstone.revoked_at);
+    assert_eq!(end, (Standing::Revoked, T1));
+    let row = authorize(&tombstone, T2, "r2").unwrap();
+    assert_eq!(row.standing, Standing::Authorized);
+}
+
+#[test]
+fn a_denial_of_another_authorization_changes_nothing() {
+    let row = authorize(&authorized(), T2, "r2").unwrap();
+    assert_eq!(row.vanished(T1, NOW), None);
+    assert_eq!(revoked(&row, T3).vanished(T2, NOW), None);
+}
+
+fn listed(row: &Authorizer, auth_time: Timestamp, token: &str) -> Option<Authorizer> {
+    row.listed(auth_time, Secret::parse(token).as_ref(), NOW, 0.0)
+}
+
+#[test]
+fn the_list_adds_who_is_not_known() {
+    let row = listed(&unknown(), T1, "r1").unwrap();
+    assert_eq!(row.standing, Standing::Authorized);
+    check_tokens(&row, &["r1"]);
+    assert_eq!(row.due_at, Some(NOW));
+}
+
+#[test]
+fn the_notice_is_taken_even_if_the_list_dates_its_authorization_a_little_later() {
+    let row = listed(&unknown(), T1 + MAX_CLOCK_SKEW, "").unwrap();
+    let row = authorize(&row, T1, "r1").unwrap();
+    assert_eq!((row.standing, row.auth_epoch), (Standing::Authorized, T1));
+    check_tokens(&row, &["r1"]);
+}
+
+#[test]
+fn the_list_adds_one_whose_code_was_never_exchanged_as_one_to_authorize_again() {
+    let row = listed(&unknown(), T1, "").unwrap();
+    assert_eq!(row.standing, Standing::ReauthorizationRequired);
+}
+
+#[test]
+fn the_list_changes_nothing_that_it_agrees_with() {
+    assert_eq!(listed(&authorized(), T1, "r1"), None);
+    assert_eq!(listed(&authorized(), T2, "r1"), None);
+    let (row, lease) = leased(&authorized());
+    let row = row.renewed(lease, &renewal("a2", "r2"), &[], 0.0).unwrap();
+    assert_eq!(listed(&row, T1, "r1"), None);
+}
+
+#[test]
+fn an_entry_without_a_token_changes_no_authorization() {
+    assert_eq!(listed(&authorized(), T3, ""), None);
+    assert_eq!(listed(&given_up(), T3, ""), None);
+}
+
+#[test]
+fn the_list_repairs_a_lost_authorization() {
+    let row = listed(&authorized(), T2, "r2").unwrap();
+    assert_eq!(row.standing, Standing::Authorized);
+    assert!(T1 < row.auth_epoch && row.auth_epoch <= T2);
+    check_tokens(&row, &["r2", "r1"]);
+    assert_eq!((row.access_token, row.due_at), (None, Some(NOW)));
+}
+
+#[test]
+fn a_token_that_the_list_adds_to_a_standing_authorization_is_kept_beside() {
+    let row = listed(&authorized(), T1, "r2").unwrap();
+    check_tokens(&row, &["r1", "r2"]);
+    check_access(&row, "of-the-grant");
+}
+
+#[test]
+fn a_token_in_the_list_brings_back_one_that_had_to_authorize_again() {
+    let row = listed(&given_up(), T1, "r2").unwrap();
+    assert_eq!(row.standing, Standing::Authorized);
+    check_tokens(&row, &["r2"]);
+    assert!(row.due_at.is_some());
+}
+
+#[test]
+fn the_list_resurrects_only_what_it_dates_after_the_revocation() {
+    let tombstone = revoked(&authorized(), T2);
+    assert_eq!(listed(&tombstone, T1, "r1"), None);
+    for auth_time in [T2, T3] {
+        let row = listed(&tombstone, auth_time, "r2").unwrap();
+        assert_eq!(row.standing, Standing::Authorized);
+        check_tokens(&row, &["r2", "r1"]);
+    }
+}
+
+// Renewals.
+
+/// A row whose only refresh token WeChat has refused.
+fn given_up() -> Authorizer {
+    let (row, lease) = leased(&authorized());
+    let row = row.exhausted(lease, &[refresh("r1")], NOW).unwrap();
+    assert_eq!(row.standing, Standing::ReauthorizationRequired);
+    row
+}
+
+#[test]
+fn a_renewal_replaces_the_access_token_and_frees_the_lease() {
+    let failed = Authorizer {
+        failures: 3,
+        failure: Some("wechat_unavailable".to_owned()),
+        ..authorized()
+    };
+    let (row, lease) = leased(&failed);
+    let row = row.renewed(lease, &renewal("a2", "r1"), &[], 0.0).unwrap();
+    check_access(&row, "a2");
+    check_tokens(&row, &["r1"]);
+    assert_eq!(row.lease.until, Timestamp::default());
+    assert_eq!(
+        (row.token_seq, row.failures, row.failure),
+        (lease.seq, 0, None)
+    );
+}
+
+#[test]
+fn a_rotated_refresh_token_is_used_from_now_on_and_the_one_before_is_kept() {
+    let (row, lease) = leased(&authorized());
+    let row = row.renewed(lease, &renewal("a2", "r2"), &[], 0.0).unwrap();
+    check_tokens(&row, &["r2", "r1"]);
+    let (row, lease) = leased(&row);
+    let row = row.renewed(lease, &renewal("a3", "r1"), &[], 0.0).unwrap();
+    check_tokens(&row, &["r1", "r2"]);
+}
+
+#[test]
+fn a_late_answer_of_an_older_authorization_changes_nothing() {
+    let (row, lease) = leased(&authorized());
+    let row = authorize(&row, T2, "r2").unwrap();
+    assert_eq!(row.renewed(lease, &renewal("a", "r"), &[], 0.0), None);
+    assert_eq!(row.exhausted(lease, &[refresh("r2")], NOW), None);
+    let (row, _) = leased(&row);
+    assert_eq!(row.failed(lease, "wechat_rejected: no", Some(NOW)), row);
+}
+
+#[test]
+fn the_access_token_of_the_highest_lease_wins_and_no_refresh_token_is_lost() {
+    let (row, slow) = leased(&authorized());
+    let (row, fast) = leased(&row);
+    let (of_slow, of_fast) = (renewal("a-slow", "r-slow"), renewal("a-fast", "r-fast"));
+
+    let fast_first = row.renewed(fast, &of_fast, &[], 0.0).unwrap();
+    let end = fast_first.renewed(slow, &of_slow, &[], 0.0).unwrap();
+    check_access(&end, "a-fast");
+    check_tokens(&end, &["r-fast", "r-slow", "r1"]);
+
+    let slow_first = row.renewed(slow, &of_slow, &[], 0.0).unwrap();
+    assert_eq!(slow_first.lease, row.lease, "the lease is another's");
+    let end = slow_first.renewed(fast, &of_fast, &[], 0.0).unwrap();
+    check_access(&end, "a-fast");
+    check_tokens(&end, &["r-fast", "r-slow", "r1"]);
+}
+
+#[test]
+fn refused_tokens_are_dropped_and_the_next_takes_over() {
+    let row = authorize(&authorize(&authorized(), T2, "r2").unwrap(), T3, "r3").unwrap();
+    check_tokens(&row, &["r3", "r2", "r1"]);
+    let (row, lease) = leased(&row);
+    let answer = renewal("a", "r1");
+    let refused = [refresh("r3"), refresh("r2")];
+    check_tokens(
+        &row.renewed(lease, &answer, &refused, 0.0).unwrap(),
+        &["r1"],
+    );
+    check_tokens(
+        &row.exhausted(lease, &refused[..1], NOW).unwrap(),
+        &["r2", "r1"],
+    );
+    check_tokens(
+        &row.exhausted(lease, &refused[1..], NOW).unwrap(),
+        &["r3", "r1"],
+    );
+}
+
+#[test]
+fn an_authorizer_is_given_up_only_when_nothing_untried_is_left() {
+    let (row, slow) = leased(&authorized());
+    let (row, fast) = leased(&row);
+    let renewed = row.renewed(fast, &renewal("a2", "r2"), &[], 0.0).unwrap();
+    let row = renewed.exhausted(slow, &[refresh("r1")], NOW).unwrap();
+    assert_eq!(
+        (row.standing, row.due_at),
+        (Standing::Authorized, Some(NOW))
+    );
+    check_tokens(&row, &["r2"]);
+
+    let (row, lease) = leased(&row);
+    let row = row.exhausted(lease, &[refresh("r2")], NOW).unwrap();
+    let end = (row.standing, row.due_at);
+    assert_eq!(end, (Standing::ReauthorizationRequired, None));
+    check_tokens(&row, &[]);
+}
+
+#[test]
+fn a_token_that_comes_after_the_row_was_given_up_brings_it_back() {
+    let (row, slow) = leased(&authorized());
+    let (row, fast) = leased(&row);
+    let row = row.renewed(fast, &renewal("a2", "r1"), &[], 0.0).unwrap();
+    let (row, last) = leased(&row);
+    let row = row.exhausted(last, &[refresh("r1")], NOW).unwrap();
+    assert_eq!(row.standing, Standing::ReauthorizationRequired);
+
+    let row = row
+        .renewed(slow, &renewal("a-slow", "r-slow"), &[], 0.0)
+        .unwrap();
+    check_tokens(&row, &["r-slow"]);
+    check_access(&row, "a2");
+    assert_eq!(row.standing, Standing::Authorized);
+    assert!(row.due_at.is_some());
+}
+
+#[test]
+fn an_answer_brings_back_a_row_that_an_earlier_lease_gave_up() {
+    let (row, slow) = leased(&authorized());
+    let (row, fast) = leased(&row);
+    let row = row.exhausted(slow, &[refresh("r1")], NOW).unwrap();
+    let row = row.renewed(fast, &renewal("a2", "r2"), &[], 0.0).unwrap();
+    assert_eq!(row.standing, Standing::Authorized);
+    check_tokens(&row, &["r2"]);
+}
+
+#[test]
+fn a_renewal_does_not_bring_back_a_revoked_row() {
+    let (row, early) = leased(&authorized());
+    let (tombstone, late) = leased(&revoked(&row, T2));
+    for lease in [early, late] {
+        let row = tombstone
+            .renewed(lease, &renewal("a2", "r2"), &[], 0.0)
+            .unwrap();
+        let end = (row.standing, &row.access_token, row.due_at);
+        assert_eq!(end, (Standing::Revoked, &None, None));
+        check_tokens(&row, &["r1", "r2"]);
+        let row = tombstone.exhausted(lease, &[refresh("r1")], NOW).unwrap();
+        assert_eq!(row.standing, Standing::Revoked);
+    }
+}
+
+#[test]
+fn the_history_is_bounded_and_the_oldest_token_goes_first() {
+    let mut row = authorized();
+    for round in 2..100 {
+        let (leased, lease) = leased(&row);
+        let answer = renewal("a", &format!("r{round}"));
+        row = leased.renewed(lease, &answer, &[], 0.0).unwrap();
+    }
+    let tokens = row.candidates();
+    assert_eq!(tokens.len(), 1 + MAX_HISTORY);
+    assert_eq!(tokens.first(), Some(&refresh("r99")));
+    assert_eq!(tokens.last(), Some(&refresh("r67")));
+}
+
+// Failures and due times.
+
+#[test]
+fn a_failure_backs_off_and_keeps_what_is_there() {
+    let (row, lease) = leased(&authorized());
+    let later = row.backoff(NOW, 0.0);
+    let failed = row.failed(lease, "wechat_unavailable: try again", Some(later));
+    assert_eq!((failed.failures, failed.due_at), (1, Some(later)));
+    assert_eq!(
+        failed.failure.as_deref(),
+        Some("wechat_unavailable: try again")
+    );
+    assert_eq!(failed.lease.until, Timestamp::default());
+    assert_eq!(failed.standing, Standing::Authorized);
+    assert_eq!(failed.candidates(), row.candidates());
+    assert_eq!(failed.access_token, row.access_token);
+}
+
+#[test]
+fn a_failure_of_the_component_leaves_the_row_due_as_it_was() {
+    let (row, lease) = leased(&authorized());
+    let failed = row.failed(lease, "no_verify_ticket: wait", None);
+    assert_eq!((failed.failures, failed.due_at), (0, row.due_at));
+    assert_eq!(failed.failure.as_deref(), Some("no_verify_ticket: wait"));
+}
+
+#[test]
+fn a_late_failure_does_not_touch_what_a_later_lease_brought() {
+    let (row, slow) = leased(&authorized());
+    let (row, fast) = leased(&row);
+    let row = row.renewed(fast, &renewal("a2", "r1"), &[], 0.0).unwrap();
+    assert_eq!(
+        row.failed(slow, "wechat_unavailable: try again", Some(NOW)),
+        row
+    );
+}
+
+#[test]
+fn a_failure_makes_no_revoked_row_due() {
+    let (row, lease) = leased(&authorized());
+    let row = revoked(&row, T2).failed(lease, "wechat_rejected: no", Some(NOW));
+    assert_eq!((row.standing, row.due_at), (Standing::Revoked, None));
+}
+
+#[test]
+fn the_backoff_doubles_up_to_half_an_hour_with_jitter_in_its_upper_half() {
+    for (failures, least_secs, most_secs) in [
+        (0, 30, 60),
+        (1, 60, 120),
+        (4, 480, 960),
+        (5, 900, 1800),
+        (10, 900, 1800),
+        (u32::MAX, 900, 1800),
+    ] {
+        let row = Authorizer {
+            failures,
+            ..authorized()
+        };
+        let wait = |jitter| NOW.until(row.backoff(NOW, jitter)).as_secs();
+        assert_eq!(
+            (wait(0.0), wait(1.0)),
+            (least_secs, most_secs),
+            "{failures}"
+        );
+    }
+}
+
+#[test]
+fn a_token_is_due_thirty_to_forty_minutes_before_it_expires() {
+    for (jitter, minutes) in [(0.0, 30), (0.5, 35), (1.0, 40)] {
+        let due_at = NOW + TWO_HOURS - Duration::from_mins(minutes);
+        let evidence = Evidence::At(T1);
+        let row = unknown()
+            .authorize(evidence, &granted("r1"), NOW, jitter)
+            .unwrap();
+        assert_eq!(row.due_at, Some(due_at));
+        let (row, lease) = leased(&authorized());
+        let row = row
+            .renewed(lease, &renewal("a2", "r1"), &[], jitter)
+            .unwrap();
+        assert_eq!(row.due_at, Some(due_at));
+    }
+}
+
+#[test]
+fn no_token_shows_in_a_rows_debug_output() {
+    let shown = format!("{:?}", authorized());
+    assert!(
+        !shown.contains("r1") && !shown.contains("of-the-grant"),
+        "{shown}"
+    );
+}

@@ -1,0 +1,190 @@
+//! What WeChat answers, what it means, and what of it anybody gets to see.
+
+use http::StatusCode;
+
+use super::*;
+use crate::error::Error;
+
+#[track_caller]
+fn check(body: &str, expected: &Refusal) {
+    let Err(Fault::Refused { refusal, .. }) = read::<ComponentToken>(body.as_bytes()) else {
+        panic!("{body} is not read as a refusal");
+    };
+    assert_eq!(refusal, *expected);
+}
+
+#[test]
+fn every_errcode_that_matters_is_told_from_the_others() {
+    for (errcode, refusal) in [
+        (-1, Refusal::Busy),
+        (40001, Refusal::AccessToken),
+        (42001, Refusal::AccessToken),
+        (40125, Refusal::Component),
+        (45009, Refusal::Quota),
+        (45011, Refusal::Quota),
+        (61003, Refusal::NotAuthorized),
+        (61005, Refusal::Ticket),
+        (61006, Refusal::Ticket),
+        (61009, Refusal::Code),
+        (61010, Refusal::Code),
+        (61023, Refusal::RefreshToken),
+        (99999, Refusal::Other),
+    ] {
+        check(
+            &format!(r#"{{"errcode":{errcode},"errmsg":"x"}}"#),
+            &refusal,
+        );
+    }
+}
+
+#[test]
+fn the_refused_address_is_read_from_the_message() {
+    for seen in ["1.2.3.4", "::ffff:1.2.3.4"] {
+        check(
+            &format!(
+                r#"{{"errcode":61004,"errmsg":"access clientip is not registered requestIP: {seen} rid: 1a-2b-3c"}}"#
+            ),
+            &Refusal::Address {
+                seen: Some("1.2.3.4".to_owned()),
+            },
+        );
+    }
+}
+
+#[test]
+fn garbage_is_no_answer() {
+    for garbage in ["", "<html>", "{}", "[]", "{\"component_access_token\":1}"] {
+        assert!(
+            matches!(
+                read::<ComponentToken>(garbage.as_bytes()),
+                Err(Fault::Unreadable)
+            ),
+            "{garbage}"
+        );
+    }
+}
+
+#[test]
+fn a_number_may_come_as_a_string() {
+    let answer = br#"{"component_access_token":"t","expires_in":"7200","errcode":0}"#;
+    assert_eq!(
+        read::<ComponentToken>(answer).map(|a| a.expires_in).ok(),
+        Some(7200)
+    );
+}
+
+fn error(fault: Fault) -> Error {
+    let endpoint = "api_authorizer_token";
+    WechatError { endpoint, fault }.into()
+}
+
+fn refused(errcode: i64, errmsg: &str) -> Error {
+    let body = format!(r#"{{"errcode":{errcode},"errmsg":"{errmsg}"}}"#);
+    let answer = read::<ComponentToken>(body.as_bytes());
+    error(answer.err().expect("it is a refusal"))
+}
+
+/// No connection, and an error that names the URL with the token in it.
+fn unreachable() -> Error {
+    let url = "https://api.weixin.qq.com/?component_access_token=SECRET";
+    let error_of_reqwest = reqwest::Proxy::all("http://").unwrap_err();
+    let named = error_of_reqwest.with_url(url.parse().unwrap());
+    assert!(named.to_string().contains("SECRET"));
+    error(Fault::unreachable(named))
+}
+
+#[track_caller]
+fn check_error(error: &Error, code: &str, status: StatusCode, component_wide: bool) {
+    let got = (error.code(), error.status(), error.is_component_wide());
+    assert_eq!(got, (code, status, component_wide), "{error:?}");
+}
+
+#[test]
+fn every_refusal_has_its_code_and_is_the_components_trouble_or_not() {
+    let answered = StatusCode::BAD_GATEWAY;
+    for errcode in [
+        40001, 42001, 40013, 40125, 45009, 45011, 61004, 61005, 61006,
+    ] {
+        check_error(&refused(errcode, ""), "wechat_rejected", answered, true);
+    }
+    for errcode in [61003, 61009, 61010, 61023, 99999] {
+        check_error(&refused(errcode, ""), "wechat_rejected", answered, false);
+    }
+}
+
+#[test]
+fn a_call_without_an_answer_is_unavailable_and_nobodys_trouble_but_its_own() {
+    for error in [
+        refused(-1, "system error"),
+        error(Fault::Status(500)),
+        error(Fault::Status(404)),
+        error(Fault::Unreadable),
+        unreachable(),
+    ] {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        check_error(&error, "wechat_unavailable", status, false);
+    }
+}
+
+#[test]
+fn what_may_pass_is_tried_again_and_what_is_answered_is_not() {
+    let refused = |errcode| {
+        let body = format!(r#"{{"errcode":{errcode}}}"#);
+        read::<ComponentToken>(body.as_bytes()).err().unwrap()
+    };
+    for (fault, transient) in [
+        (refused(-1), true),
+        (Fault::Status(500), true),
+        (Fault::Status(503), true),
+        (Fault::Unreadable, true),
+        (Fault::Status(404), false),
+        (refused(45009), false),
+        (refused(61023), false),
+        (refused(99999), false),
+    ] {
+        let error = WechatError {
+            endpoint: "api_authorizer_token",
+            fault,
+        };
+        assert_eq!(error.is_transient(), transient, "{error:?}");
+    }
+}
+
+/// All that a log line or a caller can get of an error.
+fn shown(error: &Error) -> String {
+    let mut shown = format!("{error:?} {} {}", error.advice(), error.to_remember());
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        shown.push(' ');
+        shown.push_str(&error.to_string());
+        cause = error.source();
+    }
+    shown
+}
+
+#[test]
+fn no_message_of_wechats_is_passed_on() {
+    for errcode in [
+        -1, 40001, 40013, 45009, 61003, 61004, 61005, 61009, 61023, 99999,
+    ] {
+        for errmsg in [
+            "invalid refreshtoken@@@SECRET",
+            "SECRET rid: SECRET",
+            "requestIP: SECRET",
+            "component_access_token=SECRET rid: 1a2b-3c SECRET",
+        ] {
+            let shown = shown(&refused(errcode, errmsg));
+            assert!(!shown.contains("SECRET"), "{shown}");
+            assert!(shown.contains(&errcode.to_string()), "{shown}");
+        }
+    }
+    assert!(!shown(&unreachable()).contains("SECRET"));
+}
+
+#[test]
+fn the_address_and_the_id_of_the_call_are_passed_on() {
+    let errmsg = "access clientip is not registered requestIP: 203.0.113.7 rid: 1a2b-3c";
+    let refused = refused(61004, errmsg);
+    assert!(refused.advice().contains("203.0.113.7"));
+    assert!(shown(&refused).contains("rid 1a2b-3c"));
+}
