@@ -371,7 +371,7 @@ impl Authorizer {
 
     /// Whether a lease was taken under an authorization that is over. One that is still the newest is not, whatever its
     /// epoch: authorizations and revocations supersede it, while a confirmation only learns the time of the same one.
-    fn is_over(&self, lease: Lease) -> bool {
+    pub(crate) fn is_over(&self, lease: Lease) -> bool {
         lease.epoch != self.auth_epoch && lease.seq != self.lease.seq
     }
 

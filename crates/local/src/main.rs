@@ -100,8 +100,7 @@ async fn run(options: &Options, clock: SimClock) -> Result<ExitCode, Error> {
     };
     let functions = Arc::new(Functions::start(&parts).await?);
     let stream = Stream::open(emulators.database.clone())?;
-    let door = door::router(functions.clone());
-    let served = tokio::spawn(async move { axum::serve(app, door).await });
+    let served = tokio::spawn(axum::serve(app, door::router(functions.clone())).into_future());
 
     let story = Story {
         http,

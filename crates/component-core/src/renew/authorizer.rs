@@ -1,0 +1,285 @@
+//! An authorizer's tokens: its refresh token makes them, or an older one, or the one that WeChat names.
+
+use super::turn::{Leased, Taken};
+use super::{AtWechat, Kept, MAX_RENEWAL, Tokens};
+use crate::authorizer::{Authorizer, Renewal, Standing};
+use crate::error::Error;
+use crate::id::AuthorizerAppId;
+use crate::lease::{Lease, Need};
+use crate::time::Deadline;
+use crate::token::{AuthorizerAccessToken, AuthorizerRefreshToken, Expiring, Secret};
+use crate::wechat::{AuthorizerPage, Refusal};
+
+/// The next rung of the ladder.
+enum Candidate {
+    Token(Secret<AuthorizerRefreshToken>),
+    NoneLeft,
+    NotAuthorized,
+}
+
+/// How often an authorizer's renewal starts over because the authorization changed under it.
+const MAX_ROUNDS: u32 = 3;
+
+impl Tokens {
+    /// An access token of an authorizer that answers `need`; of fresh ones, one read.
+    ///
+    /// # Errors
+    /// [`Error::UnknownAuthorizer`], [`Error::AuthorizationRevoked`], [`Error::ReauthorizationRequired`], and those of
+    /// [`Tokens::component_token`].
+    pub async fn authorizer_token(
+        &self,
+        appid: &AuthorizerAppId,
+        need: &Need<AuthorizerAccessToken>,
+        deadline: Deadline,
+    ) -> Result<Expiring<AuthorizerAccessToken>, Error> {
+        let deadline = deadline.or_after(MAX_RENEWAL);
+        for _round in 0..MAX_ROUNDS {
+            let row = self.store.authorizer(appid).await?;
+            let (row, lease) = match self.take_turn(row, need, deadline).await? {
+                Taken::Token(token) => return Ok(token),
+                Taken::Lease(row, lease) => (row, lease),
+            };
+            match self.renew_authorizer(&row, lease, deadline).await {
+                Ok(Some(token)) => return Ok(token),
+                Ok(None) => {}
+                Err(error) => return self.ease(need, row.token(), error),
+            }
+        }
+        Err(Error::Busy("this authorizer"))
+    }
+
+    /// Applies a change to an authorizer's row however often somebody else is faster; `None` leaves it as it is.
+    ///
+    /// # Errors
+    /// [`Error::Store`], if the table does not take it before the deadline.
+    pub async fn change_authorizer(
+        &self,
+        row: Authorizer,
+        change: impl Fn(&Authorizer) -> Option<Authorizer>,
+        deadline: Deadline,
+    ) -> Result<Kept<Authorizer>, Error> {
+        self.keep(row, change, deadline).await
+    }
+
+    /// Asks WeChat whether an authorizer is authorized: its info, and if that denies it, the list.
+    ///
+    /// # Errors
+    /// Those of [`Tokens::as_component`].
+    pub async fn ask_wechat(
+        &self,
+        appid: &AuthorizerAppId,
+        deadline: Deadline,
+    ) -> Result<AtWechat, Error> {
+        let info = self
+            .as_component(deadline, |token, component| async move {
+                self.wechat
+                    .get_authorizer_info(&token, &component, appid, deadline)
+                    .await
+            })
+            .await;
+        match info {
+            Ok(info) => return Ok(AtWechat::Authorized(info.granted.refresh_token)),
+            Err(error) if error.is_refusal(&Refusal::NotAuthorized) => {}
+            Err(error) => return Err(error),
+        }
+        let mut offset = Some(0);
+        while let Some(from) = offset {
+            let page = self.list_page(from, deadline).await?;
+            let mut listed = page.authorizers.into_iter();
+            if let Some(listed) = listed.find(|listed| listed.authorizer == *appid) {
+                return Ok(AtWechat::Authorized(listed.refresh_token));
+            }
+            offset = page.next;
+        }
+        Ok(AtWechat::NotAuthorized)
+    }
+
+    /// A page of WeChat's own list.
+    ///
+    /// # Errors
+    /// Those of [`Tokens::as_component`].
+    pub async fn list_page(
+        &self,
+        offset: u64,
+        deadline: Deadline,
+    ) -> Result<AuthorizerPage, Error> {
+        self.as_component(deadline, |token, component| async move {
+            self.wechat
+                .get_authorizer_list(&token, &component, offset, deadline)
+                .await
+        })
+        .await
+    }
+
+    /// The recovery ladder: the row's refresh tokens from the current one back, then the one that WeChat names, even if
+    /// it was refused before: only a token that is named and refused again is given up.
+    ///
+    /// `None` if the authorization changed meanwhile, so that the row must be looked at again.
+    async fn renew_authorizer(
+        &self,
+        row: &Authorizer,
+        lease: Lease,
+        deadline: Deadline,
+    ) -> Result<Option<Expiring<AuthorizerAccessToken>>, Error> {
+        let appid = &row.appid;
+        let (mut refused, mut named) = (Vec::new(), None);
+        let mut row = row.clone();
+        loop {
+            let candidate = match self
+                .next_candidate(&row, &refused, &mut named, deadline)
+                .await
+            {
+                Ok(Candidate::Token(token)) => token,
+                Ok(Candidate::NoneLeft) => {
+                    return self.give_up(row, lease, &refused, deadline).await;
+                }
+                Ok(Candidate::NotAuthorized) => {
+                    return self.note_revoked(row, lease, deadline).await;
+                }
+                Err(error) => return self.fail(row, lease, error, deadline).await,
+            };
+            let refresh_token = &candidate;
+            let answer = self
+                .as_component(deadline, |token, component| async move {
+                    self.wechat
+                        .authorizer_token(&token, &component, appid, refresh_token, deadline)
+                        .await
+                })
+                .await;
+            match answer {
+                Ok(renewal) => {
+                    refused.retain(|token| *token != candidate);
+                    let kept = self.keep_renewal(row, lease, &renewal, &refused, deadline);
+                    return Ok(kept.await.then_some(renewal.access_token));
+                }
+                Err(error) if error.is_refusal(&Refusal::RefreshToken) => {
+                    tracing::warn!(authorizer_appid = %appid, "WeChat refuses a refresh token; looking for another");
+                    refused.push(candidate);
+                    row = self.store.authorizer(appid).await?;
+                    if row.is_over(lease) {
+                        return Ok(None);
+                    }
+                }
+                Err(error) if error.is_refusal(&Refusal::NotAuthorized) => {
+                    return self.doubt(row, lease, error, deadline).await;
+                }
+                Err(error) => return self.fail(row, lease, error, deadline).await,
+            }
+        }
+    }
+
+    /// The next refresh token to try: one of the row's, or the one that WeChat names now, unless it did before.
+    async fn next_candidate(
+        &self,
+        row: &Authorizer,
+        refused: &[Secret<AuthorizerRefreshToken>],
+        named: &mut Option<Secret<AuthorizerRefreshToken>>,
+        deadline: Deadline,
+    ) -> Result<Candidate, Error> {
+        let mut candidates = row.candidates().into_iter();
+        if let Some(untried) = candidates.find(|token| !refused.contains(token)) {
+            return Ok(Candidate::Token(untried));
+        }
+        Ok(match self.ask_wechat(&row.appid, deadline).await? {
+            AtWechat::Authorized(Some(token)) if named.as_ref() != Some(&token) => {
+                *named = Some(token.clone());
+                Candidate::Token(token)
+            }
+            AtWechat::Authorized(_) => Candidate::NoneLeft,
+            AtWechat::NotAuthorized => Candidate::NotAuthorized,
+        })
+    }
+
+    /// Stores what WeChat gave; whether it is the authorization's that stands.
+    async fn keep_renewal(
+        &self,
+        row: Authorizer,
+        lease: Lease,
+        renewal: &Renewal,
+        refused: &[Secret<AuthorizerRefreshToken>],
+        deadline: Deadline,
+    ) -> bool {
+        let jitter = rand::random();
+        let next = |row: &Authorizer| row.renewed(lease, renewal, refused, jitter);
+        match self.keep(row, next, deadline).await {
+            Ok(Kept::Changed(row)) => row.standing == Standing::Authorized,
+            Ok(Kept::Unchanged(_over)) => false,
+            Err(error) => {
+                // The token is good: that it could not be stored is trouble, but not this caller's.
+                error.log("storing an authorizer's tokens");
+                true
+            }
+        }
+    }
+
+    /// WeChat has said that the account does not authorize the component: asks again before it counts as revoked.
+    async fn doubt<T>(
+        &self,
+        row: Authorizer,
+        lease: Lease,
+        error: Error,
+        deadline: Deadline,
+    ) -> Result<Option<T>, Error> {
+        match self.ask_wechat(&row.appid, deadline).await {
+            Ok(AtWechat::NotAuthorized) => self.note_revoked(row, lease, deadline).await,
+            Ok(AtWechat::Authorized(_)) | Err(_) => self.fail(row, lease, error, deadline).await,
+        }
+    }
+
+    async fn fail<T>(
+        &self,
+        row: Authorizer,
+        lease: Lease,
+        error: Error,
+        deadline: Deadline,
+    ) -> Result<T, Error> {
+        let retry_after =
+            (!error.is_component_wide()).then(|| row.backoff(self.clock.now(), rand::random()));
+        let failure = error.to_remember();
+        let next = |row: &Authorizer| Some(row.failed(lease, &failure, retry_after));
+        if let Err(error) = self.keep(row, next, deadline).await {
+            error.log("noting a failed renewal");
+        }
+        Err(error)
+    }
+
+    async fn give_up<T>(
+        &self,
+        row: Authorizer,
+        lease: Lease,
+        refused: &[Secret<AuthorizerRefreshToken>],
+        deadline: Deadline,
+    ) -> Result<Option<T>, Error> {
+        let now = self.clock.now();
+        let next = |row: &Authorizer| row.exhausted(lease, refused, now);
+        let row = self.keep(row, next, deadline).await?.row();
+        match row.standing {
+            Standing::ReauthorizationRequired if !row.is_over(lease) => {
+                tracing::error!(
+                    authorizer_appid = %row.appid,
+                    "WeChat refuses every refresh token of this authorizer: it must authorize again"
+                );
+                Err(Error::ReauthorizationRequired(row.appid))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn note_revoked<T>(
+        &self,
+        row: Authorizer,
+        lease: Lease,
+        deadline: Deadline,
+    ) -> Result<Option<T>, Error> {
+        let now = self.clock.now();
+        let next = |row: &Authorizer| row.vanished(lease.epoch, now);
+        let row = self.keep(row, next, deadline).await?.row();
+        match row.standing {
+            Standing::Revoked => {
+                tracing::warn!(authorizer_appid = %row.appid, "WeChat says that this authorizer has revoked its authorization");
+                Err(Error::AuthorizationRevoked(row.appid))
+            }
+            _ => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The component's own token: the newest ticket makes it.
+
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::turn::{Leased, Taken};
+use super::{InUse, MAX_RENEWAL, Tokens};
+use crate::component::Component;
+use crate::credentials::Credentials;
+use crate::error::Error;
+use crate::id::ComponentAppId;
+use crate::lease::Need;
+use crate::time::Deadline;
+use crate::token::{ComponentAccessToken, Expiring, Secret};
+use crate::wechat::Refusal;
+
+/// A call of our own needs its token for this long at least.
+const CALL_MARGIN: Duration = Duration::from_mins(1);
+
+/// A component token that was read is used for so long without looking again: less than the five minutes for which
+/// WeChat honours it after somebody has renewed it.
+const MAX_IN_USE: Duration = Duration::from_mins(4);
+
+/// WeChat is asked to push the ticket again at most once in this time.
+const MIN_BETWEEN_PUSH_REQUESTS: Duration = Duration::from_mins(15);
+
+impl Tokens {
+    /// A component access token that answers `need`; of fresh ones, one read.
+    ///
+    /// # Errors
+    /// [`Error::NoVerifyTicket`], [`Error::Wechat`], [`Error::Store`], [`Error::Busy`], [`Error::Elsewhere`].
+    pub async fn component_token(
+        &self,
+        need: &Need<ComponentAccessToken>,
+        deadline: Deadline,
+    ) -> Result<Expiring<ComponentAccessToken>, Error> {
+        let token = self.fresh_component_token(need, deadline).await?;
+        *self.in_use() = Some(InUse {
+            token: token.clone(),
+            read_at: self.clock.now(),
+        });
+        Ok(token)
+    }
+
+    /// Calls WeChat with a component token; once more with another, if WeChat refuses the first.
+    ///
+    /// # Errors
+    /// Those of [`Tokens::component_token`] and of `call`.
+    pub async fn as_component<T, F>(
+        &self,
+        deadline: Deadline,
+        call: impl Fn(Secret<ComponentAccessToken>, ComponentAppId) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let credentials = self.vault.current().await;
+        let component = &credentials.push.component_appid;
+        let token = self.token_in_use(deadline).await?;
+        match call(token.secret.clone(), component.clone()).await {
+            Err(error) if error.is_refusal(&Refusal::AccessToken) => {
+                let need = Need::Replacing(token.secret, CALL_MARGIN);
+                let token = self.component_token(&need, deadline).await?;
+                call(token.secret, component.clone()).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Asks WeChat to push the ticket again, unless somebody did lately.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Wechat`].
+    pub async fn request_ticket_push(&self, deadline: Deadline) -> Result<(), Error> {
+        let now = self.clock.now();
+        let claim = self
+            .store
+            .claim_push_request(now, MIN_BETWEEN_PUSH_REQUESTS);
+        if !claim.await? {
+            return Ok(());
+        }
+        tracing::warn!("asking WeChat to push the component verify ticket again");
+        let credentials = self.vault.current().await;
+        let component = &credentials.push.component_appid;
+        self.wechat
+            .start_push_ticket(component, &credentials.appsecret, deadline)
+            .await
+    }
+
+    async fn fresh_component_token(
+        &self,
+        need: &Need<ComponentAccessToken>,
+        deadline: Deadline,
+    ) -> Result<Expiring<ComponentAccessToken>, Error> {
+        let deadline = deadline.or_after(MAX_RENEWAL);
+        let row = self.store.component().await?;
+        let (row, lease) = match self.take_turn(row, need, deadline).await? {
+            Taken::Token(token) => return Ok(token),
+            Taken::Lease(row, lease) => (row, lease),
+        };
+        let asked = self.ask_for_component_token(deadline).await;
+        let next = |row: &Component| {
+            Some(match &asked {
+                Ok(token) => row.renewed(lease, token),
+                Err(error) => row.failed(lease, &error.to_remember()),
+            })
+        };
+        let kept = self.keep(row.clone(), next, deadline).await;
+        match (asked, kept) {
+            (Ok(token), kept) => {
+                // WeChat gave a good token: that it could not be stored is trouble, but not this caller's.
+                if let Err(error) = kept {
+                    error.log("storing the component token");
+                }
+                Ok(token)
+            }
+            (Err(error), _) => self.ease(need, row.token(), error),
+        }
+    }
+
+    async fn ask_for_component_token(
+        &self,
+        deadline: Deadline,
+    ) -> Result<Expiring<ComponentAccessToken>, Error> {
+        let credentials: Arc<Credentials> = self.vault.current().await;
+        let component = &credentials.push.component_appid;
+        let mut tried = None;
+        while let Some(stored) = self.store.ticket().await? {
+            if tried.as_ref() == Some(&stored.ticket) {
+                break;
+            }
+            let asked = self
+                .wechat
+                .component_token(component, &credentials.appsecret, &stored.ticket, deadline)
+                .await;
+            match asked {
+                Err(error) if error.is_refusal(&Refusal::Ticket) => tried = Some(stored.ticket),
+                asked => return asked,
+            }
+        }
+        if let Err(error) = self.request_ticket_push(deadline).await {
+            error.log("asking for a ticket push");
+        }
+        Err(Error::NoVerifyTicket)
+    }
+
+    async fn token_in_use(
+        &self,
+        deadline: Deadline,
+    ) -> Result<Expiring<ComponentAccessToken>, Error> {
+        let now = self.clock.now();
+        let in_use = self.in_use().clone();
+        match in_use {
+            Some(InUse { token, read_at })
+                if token.lasts(now, CALL_MARGIN) && read_at.until(now) < MAX_IN_USE =>
+            {
+                Ok(token)
+            }
+            _ => {
+                let need = Need::Preferably(CALL_MARGIN);
+                self.component_token(&need, deadline).await
+            }
+        }
+    }
+
+    fn in_use(&self) -> MutexGuard<'_, Option<InUse>> {
+        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,218 @@
+//! Whose turn it is: the lease on a row, waiting for its holder, and the write that keeps what WeChat gave.
+
+use std::time::Duration;
+
+use super::{Kept, Tokens};
+use crate::authorizer::{Authorizer, Standing};
+use crate::component::Component;
+use crate::error::Error;
+use crate::lease::{Lease, LeaseSlot, Need, Turn};
+use crate::store::{Store, Swap};
+use crate::time::{Deadline, Timestamp};
+use crate::token::{AuthorizerAccessToken, ComponentAccessToken, Expiring};
+use crate::wechat::CALL_TIMEOUT;
+
+/// A row with a token that one caller at a time renews.
+pub(super) trait Leased: Sized {
+    type Kind: Clone;
+
+    fn token(&self) -> Option<&Expiring<Self::Kind>>;
+    fn slot(&mut self) -> &mut LeaseSlot;
+    fn failure(&self) -> Option<&str>;
+    fn epoch(&self) -> Timestamp;
+    /// Whether its token may be handed out at all.
+    fn check(&self, now: Timestamp) -> Result<(), Error>;
+    fn read(&self, store: &Store) -> impl Future<Output = Result<Self, Error>> + Send;
+    fn swap(&self, store: &Store) -> impl Future<Output = Result<Swap<Self>, Error>> + Send;
+}
+
+/// Whose turn it was.
+pub(super) enum Taken<R: Leased> {
+    Token(Expiring<R::Kind>),
+    Lease(R, Lease),
+}
+
+/// Between two looks at a row that somebody else renews.
+const POLL: Duration = Duration::from_millis(150);
+
+/// By this much a lease outlives its holder's deadline.
+const LEASE_MARGIN: Duration = Duration::from_secs(1);
+
+impl Tokens {
+    /// The stored token if it answers, or else the lease, or else what the holder of the lease makes of it.
+    pub(super) async fn take_turn<R: Leased>(
+        &self,
+        mut row: R,
+        need: &Need<R::Kind>,
+        deadline: Deadline,
+    ) -> Result<Taken<R>, Error> {
+        let mut awaited = None;
+        loop {
+            let now = self.clock.now();
+            row.check(now)?;
+            let slot = *row.slot();
+            match need.turn(row.token(), slot, now, self.lease_end(deadline)) {
+                Turn::Serve(token) => return Ok(Taken::Token(token)),
+                Turn::Wait => {
+                    awaited = Some(slot.seq);
+                    if !self.wait_for_other(deadline).await {
+                        let busy = Error::Busy("this token");
+                        return self.ease(need, row.token(), busy).map(Taken::Token);
+                    }
+                    row = match row.read(&self.store).await {
+                        Ok(row) => row,
+                        Err(error) => return self.ease(need, row.token(), error).map(Taken::Token),
+                    };
+                }
+                Turn::Renew(taken) => {
+                    // He for whom we waited has failed just now; it would be no different for us.
+                    let finished = slot.until == Timestamp::default();
+                    if let (true, Some(failure)) =
+                        (awaited == Some(slot.seq) && finished, row.failure())
+                    {
+                        let error = Error::remembered(failure);
+                        return self.ease(need, row.token(), error).map(Taken::Token);
+                    }
+                    *row.slot() = taken;
+                    row = match row.swap(&self.store).await {
+                        Ok(Swap::Written(row)) => {
+                            let lease = Lease {
+                                epoch: row.epoch(),
+                                seq: taken.seq,
+                            };
+                            return Ok(Taken::Lease(row, lease));
+                        }
+                        Ok(Swap::Lost(row)) => row,
+                        Err(error) => return self.ease(need, row.token(), error).map(Taken::Token),
+                    };
+                }
+            }
+        }
+    }
+
+    /// Writes what `change` makes of a row, however often somebody else is faster and as long as the deadline allows.
+    pub(super) async fn keep<R: Leased>(
+        &self,
+        mut row: R,
+        change: impl Fn(&R) -> Option<R>,
+        deadline: Deadline,
+    ) -> Result<Kept<R>, Error> {
+        loop {
+            let Some(next) = change(&row) else {
+                return Ok(Kept::Unchanged(row));
+            };
+            match next.swap(&self.store).await {
+                Ok(Swap::Written(row)) => return Ok(Kept::Changed(row)),
+                Ok(Swap::Lost(current)) => row = current,
+                Err(error) => {
+                    error.log("a write that will be tried again");
+                    if !self.wait_for_other(deadline).await {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A token that is good at all, where that is better than the error.
+    pub(super) fn ease<K: Clone>(
+        &self,
+        need: &Need<K>,
+        token: Option<&Expiring<K>>,
+        error: Error,
+    ) -> Result<Expiring<K>, Error> {
+        match token {
+            Some(token) if need.is_eased_by(token, self.clock.now()) => {
+                error.log("renewing a token that is still good");
+                Ok(token.clone())
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// When a lease ends that is taken now by somebody who must have finished at `deadline`.
+    pub(crate) fn lease_end(&self, deadline: Deadline) -> Timestamp {
+        let answered_by = self.clock.now() + CALL_TIMEOUT;
+        answered_by.max(self.clock.at(deadline)) + LEASE_MARGIN
+    }
+
+    /// Waits a moment for somebody else's work, if the deadline leaves one.
+    pub(crate) async fn wait_for_other(&self, deadline: Deadline) -> bool {
+        if deadline.remaining() < POLL * 2 {
+            return false;
+        }
+        let jitter: f64 = rand::random();
+        self.clock.sleep(POLL.mul_f64(0.5 + jitter)).await;
+        true
+    }
+}
+
+impl Leased for Component {
+    type Kind = ComponentAccessToken;
+
+    fn token(&self) -> Option<&Expiring<ComponentAccessToken>> {
+        self.access_token.as_ref()
+    }
+
+    fn slot(&mut self) -> &mut LeaseSlot {
+        &mut self.lease
+    }
+
+    fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    fn epoch(&self) -> Timestamp {
+        Timestamp::default()
+    }
+
+    fn check(&self, _now: Timestamp) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn read(&self, store: &Store) -> Result<Self, Error> {
+        store.component().await
+    }
+
+    async fn swap(&self, store: &Store) -> Result<Swap<Self>, Error> {
+        store.swap_component(self).await
+    }
+}
+
+impl Leased for Authorizer {
+    type Kind = AuthorizerAccessToken;
+
+    fn token(&self) -> Option<&Expiring<AuthorizerAccessToken>> {
+        self.access_token.as_ref()
+    }
+
+    fn slot(&mut self) -> &mut LeaseSlot {
+        &mut self.lease
+    }
+
+    fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    fn epoch(&self) -> Timestamp {
+        self.auth_epoch
+    }
+
+    fn check(&self, now: Timestamp) -> Result<(), Error> {
+        let appid = self.appid.clone();
+        match self.standing {
+            Standing::Authorized => Ok(()),
+            Standing::Revoked if self.is_forgotten(now) => Err(Error::UnknownAuthorizer(appid)),
+            Standing::Revoked => Err(Error::AuthorizationRevoked(appid)),
+            Standing::ReauthorizationRequired => Err(Error::ReauthorizationRequired(appid)),
+        }
+    }
+
+    async fn read(&self, store: &Store) -> Result<Self, Error> {
+        store.authorizer(&self.appid).await
+    }
+
+    async fn swap(&self, store: &Store) -> Result<Swap<Self>, Error> {
+        store.swap_authorizer(self).await
+    }
+}

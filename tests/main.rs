@@ -1,0 +1,14 @@
+//! Stories over the shipped handlers, one file a subject, all on `world`.
+
+mod wire;
+mod world;
+
+mod authorization;
+mod budgets;
+mod events;
+mod faults;
+mod getter;
+mod pushes;
+mod reconcile;
+mod refresher;
+mod story;

@@ -1,0 +1,135 @@
+//! The wire between the SDK and DynamoDB: counts what goes over it, and cuts it on order.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_types::body::SdkBody;
+
+/// What befalls a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cut {
+    /// The connection breaks, and nothing has happened.
+    Before,
+    /// The request takes effect, and its answer gets lost.
+    AnswerLost,
+    /// DynamoDB says that there was too much.
+    Throttled,
+    /// Nothing has happened, and no answer ever comes.
+    Hangs,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wire(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    calls: BTreeMap<String, u64>,
+    cuts: Vec<(String, Cut, u32)>,
+}
+
+impl Wire {
+    /// The same client, over this wire.
+    pub(crate) fn through(&self, client: &aws_sdk_dynamodb::Client) -> aws_sdk_dynamodb::Client {
+        let inner = client.config().http_client().expect("it has a client");
+        let config = client.config().to_builder().http_client(self.around(inner));
+        aws_sdk_dynamodb::Client::from_conf(config.build())
+    }
+
+    /// As [`through`](Self::through), for what any service's client calls through.
+    pub(crate) fn around(&self, inner: SharedHttpClient) -> SharedHttpClient {
+        SharedHttpClient::new(WiredClient {
+            wire: self.clone(),
+            inner,
+        })
+    }
+
+    /// Requests since the last look, by operation, repetitions counted.
+    pub(crate) fn calls(&self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut self.0.lock().unwrap().calls)
+    }
+
+    /// Cuts the next `times` requests of an operation (`PutItem`, or `*` for any).
+    pub(crate) fn cut(&self, operation: &str, cut: Cut, times: u32) {
+        let mut state = self.0.lock().unwrap();
+        state.cuts.push((operation.to_owned(), cut, times));
+    }
+
+    /// Ends all cuts.
+    pub(crate) fn mend(&self) {
+        self.0.lock().unwrap().cuts.clear();
+    }
+
+    fn passes(&self, operation: &str) -> Option<Cut> {
+        let mut state = self.0.lock().unwrap();
+        *state.calls.entry(operation.to_owned()).or_default() += 1;
+        let found = state
+            .cuts
+            .iter_mut()
+            .find(|(name, _, left)| *left > 0 && (name == operation || name == "*"))?;
+        found.2 -= 1;
+        Some(found.1)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct WiredClient {
+    wire: Wire,
+    inner: SharedHttpClient,
+}
+
+#[derive(Debug)]
+struct WiredConnector {
+    wire: Wire,
+    inner: SharedHttpConnector,
+}
+
+impl HttpClient for WiredClient {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(WiredConnector {
+            wire: self.wire.clone(),
+            inner: self.inner.http_connector(settings, components),
+        })
+    }
+}
+
+impl HttpConnector for WiredConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+        match self.wire.passes(&operation) {
+            None => self.inner.call(request),
+            Some(Cut::Before) => HttpConnectorFuture::ready(Err(broken())),
+            Some(Cut::Hangs) => HttpConnectorFuture::new(std::future::pending()),
+            Some(Cut::Throttled) => HttpConnectorFuture::ready(Ok(throttled())),
+            Some(Cut::AnswerLost) => {
+                let effect = self.inner.call(request);
+                HttpConnectorFuture::new(async move {
+                    effect.await?;
+                    Err(broken())
+                })
+            }
+        }
+    }
+}
+
+fn broken() -> ConnectorError {
+    ConnectorError::io("the connection was cut".into())
+}
+
+fn throttled() -> HttpResponse {
+    let body = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"slow down"}"#;
+    let status = StatusCode::try_from(400).expect("a status");
+    HttpResponse::new(status, SdkBody::from(body))
+}
