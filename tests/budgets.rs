@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::world::{Browser, World, appid};
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 fn counts(expected: &[(&str, u64)]) -> BTreeMap<String, u64> {
     expected

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::world::{Browser, World, appid, text};
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 #[tokio::test]
 async fn an_authorizer_lives_from_the_first_ticket_to_its_second_authorization() {

@@ -309,6 +309,13 @@ impl Authorizer {
         (next != *self).then_some(next)
     }
 
+    /// The row with a refresh token that WeChat gave kept beside what stands; `None` if it is known.
+    pub fn beside(&self, token: &Secret<AuthorizerRefreshToken>) -> Option<Self> {
+        let mut next = self.clone();
+        next.keep_beside(token);
+        (next != *self).then_some(next)
+    }
+
     /// What an `unauthorized` notice of the time `at` means for the row.
     pub fn revoke(&self, at: Timestamp, now: Timestamp) -> Revocation {
         if at < self.auth_epoch || at <= self.revoked_at {
@@ -361,11 +368,7 @@ impl Authorizer {
                 next.restore(now, jitter);
                 Some(next)
             }
-            Standing::Authorized => {
-                let mut next = self.clone();
-                next.keep_beside(unknown?);
-                Some(next)
-            }
+            Standing::Authorized => self.beside(unknown?),
         }
     }
 

@@ -168,15 +168,21 @@ impl Tokens {
         let now = self.clock.now();
         let jitter = rand::random();
         let next = |row: &Authorizer| {
-            let mut next = row.authorize(evidence, granted, now, jitter)?;
+            let Some(mut next) = row.authorize(evidence, granted, now, jitter) else {
+                // A notice that is too old changes nothing; a browser's code may be newer than can be told here.
+                return match bringer {
+                    Bringer::Notice(_) => None,
+                    Bringer::Redirect { .. } => row.beside(granted.refresh_token.as_ref()?),
+                };
+            };
             if let Some(reference) = bringer.reference() {
                 next.reference = Some(reference.to_owned());
             }
             Some(next)
         };
         let row = match self.change_authorizer(row, next, deadline).await? {
-            Kept::Changed(row) => row,
-            Kept::Unchanged(_) => return Ok(Exchanged::Superseded(appid)),
+            Kept::Changed(row) if row.standing != Standing::Revoked => row,
+            Kept::Changed(_) | Kept::Unchanged(_) => return Ok(Exchanged::Superseded(appid)),
         };
         if row.standing == Standing::ReauthorizationRequired {
             tracing::error!(

@@ -257,6 +257,15 @@ fn a_browsers_return_passes_only_the_revocations_that_it_is_known_to_follow() {
 }
 
 #[test]
+fn what_a_browser_brings_to_a_tombstone_is_kept_but_brings_nothing_back() {
+    let tombstone = revoked(&authorized(), T2);
+    let row = tombstone.beside(&refresh("r2")).unwrap();
+    assert_eq!((row.standing, row.due_at), (Standing::Revoked, None));
+    check_tokens(&row, &["r1", "r2"]);
+    assert_eq!(row.beside(&refresh("r2")), None);
+}
+
+#[test]
 fn a_confirmed_authorization_undoes_an_older_revocation_that_came_late() {
     let row = returned(&unknown(), T1, T1).unwrap();
     let row = revoked(&row, T2).confirm(T3, NOW, 0.0).unwrap();
