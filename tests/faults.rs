@@ -514,6 +514,37 @@ async fn refresh_tokens_that_wechat_rotates_are_followed_even_when_an_answer_is_
 }
 
 #[tokio::test]
+async fn a_refresh_that_meets_the_next_authorization_changes_nothing_of_it() {
+    const ENDPOINT: &str = "api_authorizer_token";
+    let pause = Duration::from_secs(1);
+    // WeChat answers the old refresh token before the merchant confirms anew, or refuses it after that.
+    for slow in [
+        Fault::late_answer(ENDPOINT, pause),
+        Fault::delay(ENDPOINT, pause),
+    ] {
+        let world = World::with_authorizer().await;
+        world.pass(HOUR * 2).await;
+        component_token(&world).await;
+        world.simulator.fault(slow);
+        world.simulator.reset_calls();
+        let meanwhile = async {
+            while world.wechat_calls(ENDPOINT) == 0 {
+                tokio::task::yield_now().await;
+            }
+            world.authorize(appid()).await;
+            world.authorizer_row(appid()).await
+        };
+        let (token, row) = tokio::join!(world.token(appid()), meanwhile);
+        let token = token.unwrap();
+        world.assert_good(&token);
+        assert_eq!(world.authorizer_row(appid()).await, row);
+        assert_eq!(text(&row, "access_token"), token);
+        assert_eq!(world.wechat_calls(ENDPOINT), 1);
+        assert_works(&world, "authorized meanwhile").await;
+    }
+}
+
+#[tokio::test]
 async fn a_component_token_that_somebody_else_has_replaced_is_replaced_once() {
     let world = World::with_authorizer().await;
     world.pass(HOUR * 2).await;

@@ -8,6 +8,7 @@ mod budgets;
 mod events;
 mod faults;
 mod getter;
+mod patience;
 mod pushes;
 mod reconcile;
 mod refresher;

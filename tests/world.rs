@@ -132,8 +132,7 @@ impl World {
 
     /// Brings what is new on the table's stream to the sync; null if nothing is.
     pub(crate) async fn deliver(&self) -> Value {
-        let batch = self.stream.lock().unwrap().next_batch().unwrap();
-        match batch {
+        match self.next_batch() {
             Some(batch) => self.sync(&batch).await.unwrap(),
             None => Value::Null,
         }
@@ -142,6 +141,11 @@ impl World {
     /// The daily run of the sync.
     pub(crate) async fn reconcile(&self) -> Result<Value, Error> {
         self.sync(&json!({})).await
+    }
+
+    /// What is new on the table's stream.
+    pub(crate) fn next_batch(&self) -> Option<Value> {
+        self.stream.lock().unwrap().next_batch().unwrap()
     }
 
     pub(crate) async fn sync(&self, event: &Value) -> Result<Value, Error> {
@@ -197,12 +201,13 @@ impl World {
         self.simulator.fault(fault.times(PERSISTENT));
     }
 
-    /// Uses up what is left of an endpoint's faults.
+    /// Uses up what is left of an endpoint's faults, and lets the pause after a refusal pass.
     pub(crate) async fn end_faults(&self, endpoint: &str) {
         let url = format!("{}/cgi-bin/component/{endpoint}", self.parts.wechat_url);
         for _fault in 0..PERSISTENT {
             drop(self.parts.http.post(&url).send().await);
         }
+        self.clock.advance(3);
     }
 
     /// Calls of an endpoint that WeChat has counted.

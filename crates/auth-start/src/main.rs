@@ -36,7 +36,7 @@ async fn main() -> Result<(), Error> {
         pages: Pages::new(&mp, &open)?,
         return_origins: return_origins
             .split(',')
-            .map(|one| one.trim().to_owned())
+            .map(|one| one.trim().trim_end_matches('/').to_owned())
             .collect(),
     };
     let answer = async |request: Request| {

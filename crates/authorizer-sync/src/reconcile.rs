@@ -129,8 +129,8 @@ impl AuthorizerSync {
             tracing::warn!(authorizer_appid = %appid, "this authorizer is absent from WeChat's list");
             counts.lock().unwrap_or_else(PoisonError::into_inner).absent += 1;
             if let AtWechat::NotAuthorized = tokens.ask_wechat(&appid, deadline).await? {
-                let (epoch, now) = (row.auth_epoch, tokens.clock.now());
-                let next = |row: &Authorizer| row.vanished(epoch, now);
+                let (seen, now) = (row.clone(), tokens.clock.now());
+                let next = |row: &Authorizer| row.vanished(&seen, now);
                 tokens.change_authorizer(row, next, deadline).await?;
             }
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::id::AuthorizerAppId;
-use crate::lease::{Lease, LeaseSlot};
+use crate::lease::{Failure, Lease, LeaseSlot};
 use crate::time::Timestamp;
 use crate::token::{AuthorizerAccessToken, AuthorizerRefreshToken, Expiring, Secret};
 
@@ -32,8 +32,8 @@ pub struct Authorizer {
     pub lease: LeaseSlot,
     /// Renewals that failed in a row.
     pub failures: u32,
-    /// Code of the error that ended the last renewal, if that failed.
-    pub failure: Option<String>,
+    /// Why the last renewal failed, if it did.
+    pub failure: Option<Failure>,
     /// When the refresher should look at it; never, if it may not or need not.
     pub due_at: Option<Timestamp>,
     /// Ids of the permission sets that the authorizer granted (`func_info`).
@@ -232,18 +232,18 @@ impl Authorizer {
         Some(next)
     }
 
-    /// The row once the holder of `lease` has given up for now with the error `code`; what it has stays.
+    /// The row once the holder of `lease` has given up for now; what it has stays.
     ///
     /// `retry_after` puts off the next try; without it the failure was not this authorizer's, and it stays due.
     #[must_use]
-    pub fn failed(&self, lease: Lease, code: &str, retry_after: Option<Timestamp>) -> Self {
+    pub fn failed(&self, lease: Lease, failure: &Failure, retry_after: Option<Timestamp>) -> Self {
         let mut next = self.clone();
         next.lease = next.lease.released(lease.seq);
         // Somebody has had an answer since, and it is of his authorization or lease: he did not fail.
         if self.is_over(lease) || lease.seq < self.token_seq {
             return next;
         }
-        next.failure = Some(code.to_owned());
+        next.failure = Some(failure.clone());
         if let (Some(retry_after), Some(_)) = (retry_after, next.due_at) {
             next.failures = next.failures.saturating_add(1);
             next.due_at = Some(retry_after);
@@ -327,13 +327,22 @@ impl Authorizer {
         Revocation::Tombstone(Box::new(self.tombstone(at, now)))
     }
 
-    /// The row once WeChat was asked and says that it is not authorized, under the epoch in which it was asked; `None` if
-    /// another epoch has come.
+    /// The row once WeChat has told the holder of `lease` that the account is not authorized; `None` if the lease is not
+    /// the newest any more, so that it may have been another authorization that WeChat denied.
     ///
     /// When it was revoked is not known; the epoch itself, the earliest it can have been, keeps the way free for a later
     /// authorization whose notice is still under way.
-    pub fn vanished(&self, epoch: Timestamp, now: Timestamp) -> Option<Self> {
-        (self.auth_epoch == epoch && self.standing != Standing::Revoked)
+    pub fn denied(&self, lease: Lease, now: Timestamp) -> Option<Self> {
+        let newest = lease.seq == self.lease.seq;
+        (newest && self.standing != Standing::Revoked)
+            .then(|| self.tombstone(self.auth_epoch.max(self.revoked_at), now))
+    }
+
+    /// The row once WeChat was asked about it as it was `seen`, and says that it is not authorized; `None` if WeChat has
+    /// given something for it since.
+    pub fn vanished(&self, seen: &Self, now: Timestamp) -> Option<Self> {
+        let unchanged = self.auth_epoch == seen.auth_epoch && self.token_seq == seen.token_seq;
+        (unchanged && self.standing != Standing::Revoked)
             .then(|| self.tombstone(self.auth_epoch.max(self.revoked_at), now))
     }
 

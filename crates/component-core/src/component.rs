@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::lease::{Lease, LeaseSlot};
+use crate::lease::{Failure, Lease, LeaseSlot};
 use crate::token::{ComponentAccessToken, Expiring};
 
 /// The component's access token as it stands in the table.
@@ -16,8 +16,8 @@ pub struct Component {
     pub token_seq: u64,
     /// Who renews it.
     pub lease: LeaseSlot,
-    /// Code of the error that ended the last renewal, if that failed.
-    pub failure: Option<String>,
+    /// Why the last renewal failed, if it did.
+    pub failure: Option<Failure>,
 }
 
 /// The component token is renewed when it has this long to live.
@@ -42,10 +42,10 @@ impl Component {
 
     /// The row once the holder of `lease` has given up; the token it has stays.
     #[must_use]
-    pub fn failed(&self, lease: Lease, code: &str) -> Self {
+    pub fn failed(&self, lease: Lease, failure: &Failure) -> Self {
         let mut next = self.clone();
         next.lease = next.lease.released(lease.seq);
-        next.failure = Some(code.to_owned());
+        next.failure = Some(failure.clone());
         next
     }
 }
@@ -97,6 +97,13 @@ mod tests {
         assert_eq!(slow_last.lease.until, Timestamp::default());
     }
 
+    fn failure() -> Failure {
+        Failure {
+            error: "no_verify_ticket: wait".to_owned(),
+            until: Timestamp::from_secs(1_700_000_005),
+        }
+    }
+
     #[test]
     fn a_failure_is_remembered_and_keeps_the_token() {
         let row = leased(1).renewed(lease(1), &token("good"));
@@ -104,9 +111,9 @@ mod tests {
             lease: leased(2).lease,
             ..row
         }
-        .failed(lease(2), "no_verify_ticket: wait");
+        .failed(lease(2), &failure());
         assert_eq!(failed.access_token, Some(token("good")));
-        assert_eq!(failed.failure.as_deref(), Some("no_verify_ticket: wait"));
+        assert_eq!(failed.failure, Some(failure()));
         assert_eq!(failed.lease.until, Timestamp::default());
         let renewed = failed.renewed(lease(3), &token("better"));
         assert_eq!(

@@ -1,5 +1,7 @@
 //! What can go wrong, and the only place where it becomes a code, a status or a sentence.
 
+use std::time::Duration;
+
 use http::StatusCode;
 
 use crate::id::AuthorizerAppId;
@@ -66,6 +68,9 @@ pub enum Error {
 /// Marks a remembered failure that was the component's trouble.
 const COMPONENT_WIDE: &str = "component-wide ";
 
+/// Short enough to notice when the cause is mended, and long enough that a thousand callers are no storm of calls.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(2);
+
 const NO_VERIFY_TICKET: &str = "no_verify_ticket";
 const WECHAT_REJECTED: &str = "wechat_rejected";
 const WECHAT_UNAVAILABLE: &str = "wechat_unavailable";
@@ -85,6 +90,15 @@ impl Error {
             code,
             advice: advice.to_owned(),
             component_wide: marked.is_some(),
+        }
+    }
+
+    /// For how long the next try would only be refused again. What is ours may be mended at any moment, a ticket may
+    /// come, and whatever else befalls a call may pass.
+    pub(crate) fn pause(&self) -> Duration {
+        match self {
+            Self::Wechat(error) if error.is_answer() => REFUSAL_PAUSE,
+            _ => Duration::ZERO,
         }
     }
 

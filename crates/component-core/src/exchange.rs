@@ -4,7 +4,7 @@ use crate::authorizer::{Authorizer, Evidence, Granted, MAX_CLOCK_SKEW, Standing}
 use crate::error::Error;
 use crate::id::AuthorizerAppId;
 use crate::push::notice::AuthorizationNotice;
-use crate::renew::{AtWechat, Kept, Tokens};
+use crate::renew::{AtWechat, Kept, MAX_RENEWAL, Tokens};
 use crate::store::CodeClaim;
 use crate::time::{Deadline, Timestamp};
 use crate::token::{AuthorizationCode, Secret};
@@ -45,6 +45,8 @@ impl Tokens {
         bringer: Bringer<'_>,
         deadline: Deadline,
     ) -> Result<Exchanged, Error> {
+        // A claim must not outlive its holder for long: the code it holds back dies in an hour, if not in ten minutes.
+        let deadline = deadline.or_after(MAX_RENEWAL);
         if let Bringer::Notice(notice) = bringer
             && self.is_superseded(notice).await?
         {

@@ -27,13 +27,33 @@ pub struct Lease {
 
 /// What a caller asks of a token.
 #[derive(Clone, Debug)]
-pub enum Need<K> {
-    /// It must last this long.
-    Lasting(Duration),
-    /// It should last this long; if it cannot be renewed, one that is good at all will do.
-    Preferably(Duration),
-    /// WeChat has refused this one; any other will do that lasts this long.
-    Replacing(Secret<K>, Duration),
+pub struct Need<K> {
+    /// How long it should last.
+    lasting: Duration,
+    /// How long it must last, where it cannot be renewed.
+    least: Duration,
+    /// The one that WeChat has refused: it may last as long as it likes.
+    refused: Option<Secret<K>>,
+    /// What a failure that somebody else has just had means.
+    after_failure: AfterFailure,
+}
+
+/// What a caller does when a renewal has just failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AfterFailure {
+    /// He takes it for his own: there are many of his kind.
+    Share,
+    /// He tries again: he comes by schedule, and to find out.
+    Try,
+}
+
+/// Why the last renewal of a token failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The error, as [`crate::error::Error`] reads it back.
+    pub error: String,
+    /// Until then it would be no different: callers are told so, instead of WeChat being asked for each of them.
+    pub until: Timestamp,
 }
 
 /// What to do for a caller.
@@ -70,6 +90,49 @@ impl LeaseSlot {
 }
 
 impl<K: Clone> Need<K> {
+    /// A token that lasts this long, and nothing less.
+    pub const fn lasting(duration: Duration) -> Self {
+        Self {
+            lasting: duration,
+            least: duration,
+            refused: None,
+            after_failure: AfterFailure::Share,
+        }
+    }
+
+    /// A token that lasts this long, or if it cannot be renewed, one that is good at all.
+    pub const fn preferably(duration: Duration) -> Self {
+        Self {
+            lasting: duration,
+            least: Duration::ZERO,
+            refused: None,
+            after_failure: AfterFailure::Share,
+        }
+    }
+
+    /// The same, but not this one.
+    #[must_use]
+    pub fn replacing(self, refused: Secret<K>) -> Self {
+        Self {
+            refused: Some(refused),
+            ..self
+        }
+    }
+
+    /// The same, and by schedule: somebody else's failure a moment ago is no reason not to try.
+    #[must_use]
+    pub fn by_schedule(self) -> Self {
+        Self {
+            after_failure: AfterFailure::Try,
+            ..self
+        }
+    }
+
+    /// Whether at `now` a failure is to be shared instead of tried for.
+    pub fn shares(&self, failure: &Failure, now: Timestamp) -> bool {
+        self.after_failure == AfterFailure::Share && now < failure.until
+    }
+
     /// Whose turn it is at `now`, given a row's token and slot; a lease taken now would end at `until`.
     pub fn turn(
         &self,
@@ -79,7 +142,9 @@ impl<K: Clone> Need<K> {
         until: Timestamp,
     ) -> Turn<K> {
         match token {
-            Some(token) if self.is_met_by(token, now) => Turn::Serve(token.clone()),
+            Some(token) if self.takes(token) && token.lasts(now, self.lasting) => {
+                Turn::Serve(token.clone())
+            }
             _ if now < slot.until => Turn::Wait,
             _ => Turn::Renew(LeaseSlot {
                 seq: slot.seq + 1,
@@ -90,22 +155,11 @@ impl<K: Clone> Need<K> {
 
     /// Whether `token`, too short-lived though it may be, is better at `now` than an error.
     pub fn is_eased_by(&self, token: &Expiring<K>, now: Timestamp) -> bool {
-        match self {
-            Self::Lasting(_) => self.is_met_by(token, now),
-            Self::Preferably(_) => token.lasts(now, Duration::ZERO),
-            Self::Replacing(refused, _) => {
-                token.secret != *refused && token.lasts(now, Duration::ZERO)
-            }
-        }
+        self.takes(token) && token.lasts(now, self.least)
     }
 
-    fn is_met_by(&self, token: &Expiring<K>, now: Timestamp) -> bool {
-        match self {
-            Self::Lasting(duration) | Self::Preferably(duration) => token.lasts(now, *duration),
-            Self::Replacing(refused, duration) => {
-                token.secret != *refused && token.lasts(now, *duration)
-            }
-        }
+    fn takes(&self, token: &Expiring<K>) -> bool {
+        self.refused.as_ref() != Some(&token.secret)
     }
 }
 
@@ -151,18 +205,18 @@ mod tests {
 
     #[test]
     fn a_need_that_a_token_lasts_is_met_to_the_second_and_never_eased() {
-        let need = Need::Lasting(MINUTE);
+        let need = Need::lasting(MINUTE);
         check(&need, 61, true, true);
         check(&need, 60, true, true);
         check(&need, 59, false, false);
         check(&need, 0, false, false);
-        check(&Need::Lasting(Duration::ZERO), 1, true, true);
-        check(&Need::Lasting(Duration::ZERO), 0, false, false);
+        check(&Need::lasting(Duration::ZERO), 1, true, true);
+        check(&Need::lasting(Duration::ZERO), 0, false, false);
     }
 
     #[test]
     fn a_preference_is_eased_by_any_token_that_is_still_good() {
-        let need = Need::Preferably(MINUTE);
+        let need = Need::preferably(MINUTE);
         check(&need, 60, true, true);
         check(&need, 59, false, true);
         check(&need, 1, false, true);
@@ -171,21 +225,23 @@ mod tests {
 
     #[test]
     fn a_refused_token_is_not_served_again_and_another_is() {
-        let refused = Need::Replacing(secret("stored"), MINUTE);
+        let refused = Need::preferably(MINUTE).replacing(secret("stored"));
         check(&refused, 60, false, false);
-        let other = Need::Replacing(secret("refused"), MINUTE);
+        let other = Need::preferably(MINUTE).replacing(secret("refused"));
         check(&other, 60, true, true);
         check(&other, 59, false, true);
         check(&other, 0, false, false);
+        let promised = Need::lasting(MINUTE).replacing(secret("refused"));
+        check(&promised, 59, false, false);
     }
 
     #[test]
     fn without_a_token_there_is_nothing_to_serve() {
         let slot = LeaseSlot::default();
         for need in [
-            Need::Lasting(Duration::ZERO),
-            Need::Preferably(Duration::ZERO),
-            Need::Replacing(secret("refused"), Duration::ZERO),
+            Need::lasting(Duration::ZERO),
+            Need::preferably(Duration::ZERO),
+            Need::preferably(Duration::ZERO).replacing(secret("refused")),
         ] {
             let turn: Turn<ComponentAccessToken> = need.turn(None, slot, NOW, UNTIL);
             let taken = LeaseSlot {

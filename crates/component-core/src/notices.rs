@@ -93,11 +93,14 @@ impl Tokens {
             .await?;
         let row = self.store.authorizer(appid).await?;
         let next = |row: &Authorizer| {
-            let next = Authorizer {
+            let mut next = Authorizer {
                 name: info.name.clone().or_else(|| row.name.clone()),
-                permission_sets: info.granted.permission_sets.clone(),
                 ..row.clone()
             };
+            if !info.granted.permission_sets.is_empty() {
+                next.permission_sets
+                    .clone_from(&info.granted.permission_sets);
+            }
             (next != *row && row.generation > 0).then_some(next)
         };
         self.change_authorizer(row, next, deadline).await?;
@@ -117,7 +120,8 @@ impl Tokens {
             return match self.ask_wechat(appid, deadline).await? {
                 AtWechat::Authorized(_) => Ok(Outcome::Superseded),
                 AtWechat::NotAuthorized => {
-                    let next = |row: &Authorizer| row.vanished(at, now);
+                    let seen = row.clone();
+                    let next = |row: &Authorizer| row.vanished(&seen, now);
                     self.change_authorizer(row, next, deadline).await?;
                     Ok(Outcome::Taken)
                 }

@@ -19,7 +19,7 @@ mod notices;
 mod starts;
 
 pub use codes::CodeClaim;
-pub use component::{StoredTicket, TicketWatch};
+pub use component::{StoredTicket, TicketPut, TicketWatch};
 pub use due::{DUE_SHARDS, Due, DuePage};
 pub use notices::{PendingNotice, notice_key};
 pub use starts::{Start, StartRefused};

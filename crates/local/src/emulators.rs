@@ -4,8 +4,8 @@ use std::path::Path;
 
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
+    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement,
+    KeyType, Projection, ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
     TimeToLiveSpecification,
 };
 use aws_sdk_secretsmanager::config::{BehaviorVersion, Region};
@@ -76,6 +76,46 @@ impl Emulators {
             dynamodb,
             secretsmanager,
         })
+    }
+}
+
+impl Emulators {
+    /// Takes out of a kept table what only the WeChat of the last run knew: its ticket and its access tokens. The new one
+    /// remembers nothing.
+    ///
+    /// The answer is the latest time in the table, in Unix seconds: before it, whatever happens would count as old.
+    ///
+    /// # Errors
+    /// If the table cannot be read or written.
+    pub async fn forget_wechat(&self) -> Result<u64, Error> {
+        const TIMES: [&str; 4] = ["last_push_at", "auth_epoch", "revoked_at", "create_time"];
+        let mut latest = 0;
+        let mut pages = self
+            .dynamodb
+            .scan()
+            .table_name(TABLE)
+            .into_paginator()
+            .items()
+            .send();
+        while let Some(mut row) = pages.try_next().await? {
+            let times = TIMES
+                .iter()
+                .filter_map(|name| row.get(*name)?.as_n().ok()?.parse().ok());
+            latest = times.fold(latest, u64::max);
+            let pk = row
+                .get("pk")
+                .and_then(|pk| pk.as_s().ok())
+                .cloned()
+                .unwrap_or_default();
+            if pk.starts_with("component#") {
+                let delete = self.dynamodb.delete_item().table_name(TABLE);
+                delete.key("pk", AttributeValue::S(pk)).send().await?;
+            } else if row.remove("access_token").is_some() {
+                let put = self.dynamodb.put_item().table_name(TABLE);
+                put.set_item(Some(row)).send().await?;
+            }
+        }
+        Ok(latest)
     }
 }
 

@@ -32,11 +32,11 @@ struct Options {
     /// How many times as fast as real time the clock runs.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=600))]
     speed: u32,
-    /// Keep the table in this file. The simulated WeChat remembers nothing.
+    /// Keep the table in this file. The simulated WeChat remembers nothing: its accounts must authorize again.
     #[arg(long)]
     data: Option<PathBuf>,
     /// Play the whole story without a person, on free ports, and exit.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "data")]
     once: bool,
 }
 
@@ -89,6 +89,8 @@ async fn run(options: &Options, clock: SimClock) -> Result<ExitCode, Error> {
 
     let http = http::client()?;
     let emulators = Emulators::start(&http, options.data.as_deref(), &settings).await?;
+    let latest = emulators.forget_wechat().await?;
+    clock.set(latest.max(clock.now()));
     let told = clock.clone();
     let parts = Parts {
         dynamodb: emulators.dynamodb.clone(),

@@ -4,7 +4,7 @@ use component_core::credentials::Vault;
 use component_core::error::Error;
 use component_core::push::SealedPush;
 use component_core::push::notice::Notice;
-use component_core::store::Store;
+use component_core::store::{Store, TicketPut};
 use component_core::time::Clock;
 use lambda_http::http::{StatusCode, header};
 use lambda_http::{Body, Request, Response};
@@ -59,11 +59,13 @@ impl TicketReceiver {
         let opened = self.vault.open_push(&sealed).await?;
         match &opened.notice {
             Notice::Ticket { created_at, ticket } => {
-                self.store.put_ticket(ticket, *created_at, now).await?;
-                tracing::info!(
-                    create_time = created_at.as_secs(),
-                    "a verify ticket is stored"
-                );
+                let create_time = created_at.as_secs();
+                match self.store.put_ticket(ticket, *created_at, now).await? {
+                    TicketPut::Stored => tracing::info!(create_time, "a verify ticket is stored"),
+                    TicketPut::Older => {
+                        tracing::info!(create_time, "a verify ticket is older than the stored one");
+                    }
+                }
             }
             Notice::Authorization(notice) => {
                 self.store.put_notice(&opened.sha256, notice, now).await?;

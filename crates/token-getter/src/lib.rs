@@ -90,17 +90,16 @@ impl Request {
     }
 
     /// A length that the caller named is a promise; the default gives way to a token that is good at all.
-    fn need<K>(&self) -> Result<Need<K>, Error> {
-        let lasting = self.lasting.unwrap_or(DEFAULT_LASTING);
-        match &self.refused {
-            None if self.lasting.is_some() => Ok(Need::Lasting(lasting)),
-            None => Ok(Need::Preferably(lasting)),
-            Some(token) => match Secret::parse(token) {
-                Some(refused) => Ok(Need::Replacing(refused, lasting)),
-                None => Err(Error::InvalidRequest(
-                    "rotate_if is not a token of WeChat's",
-                )),
-            },
+    fn need<K: Clone>(&self) -> Result<Need<K>, Error> {
+        let need = self
+            .lasting
+            .map_or_else(|| Need::preferably(DEFAULT_LASTING), Need::lasting);
+        match self.refused.as_deref().map(Secret::parse) {
+            None => Ok(need),
+            Some(Some(refused)) => Ok(need.replacing(refused)),
+            Some(None) => Err(Error::InvalidRequest(
+                "rotate_if is not a token of WeChat's",
+            )),
         }
     }
 }

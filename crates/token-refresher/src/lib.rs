@@ -47,7 +47,7 @@ impl TokenRefresher {
     pub async fn handle(&self, _event: &Value, deadline: Deadline) -> Result<Value, Error> {
         let run = Mutex::new(Run::default());
         self.watch_ticket(deadline).await?;
-        let need = Need::Preferably(COMPONENT_REFRESH_MARGIN);
+        let need = Need::preferably(COMPONENT_REFRESH_MARGIN).by_schedule();
         if let Err(error) = self.tokens.component_token(&need, deadline).await {
             stop(&run, &error);
         }
@@ -98,7 +98,7 @@ impl TokenRefresher {
         }
         let renewed = match &due {
             Due::Authorizer(appid) => {
-                let need = Need::Lasting(AUTHORIZER_REFRESH_MARGIN + MAX_JITTER);
+                let need = Need::lasting(AUTHORIZER_REFRESH_MARGIN + MAX_JITTER).by_schedule();
                 let renewed = self.tokens.authorizer_token(appid, &need, deadline).await;
                 renewed.map(|_token| ())
             }

@@ -12,6 +12,13 @@ fn unknown() -> Authorizer {
     Authorizer::unknown(AuthorizerAppId::parse("wxfedcba9876543210").unwrap())
 }
 
+fn failure(error: &str) -> Failure {
+    Failure {
+        error: error.to_owned(),
+        until: NOW,
+    }
+}
+
 fn refresh(name: &str) -> Secret<AuthorizerRefreshToken> {
     Secret::parse(name).unwrap()
 }
@@ -306,18 +313,45 @@ fn a_confirmation_that_tells_nothing_new_changes_nothing() {
 
 #[test]
 fn an_authorizer_that_wechat_denies_is_revoked_but_a_later_authorization_passes() {
-    let tombstone = authorized().vanished(T1, NOW).unwrap();
-    let end = (tombstone.standing, tombstone.revoked_at);
-    assert_eq!(end, (Standing::Revoked, T1));
-    let row = authorize(&tombstone, T2, "r2").unwrap();
-    assert_eq!(row.standing, Standing::Authorized);
+    let (row, lease) = leased(&authorized());
+    let tombstones = [row.denied(lease, NOW), row.vanished(&authorized(), NOW)];
+    for tombstone in tombstones.map(Option::unwrap) {
+        let end = (tombstone.standing, tombstone.revoked_at);
+        assert_eq!(end, (Standing::Revoked, T1));
+        assert_eq!(tombstone.lease.until, Timestamp::default());
+        let row = authorize(&tombstone, T2, "r2").unwrap();
+        assert_eq!(row.standing, Standing::Authorized);
+    }
+}
+
+#[test]
+fn a_denial_counts_though_the_notice_of_the_same_authorization_came_meanwhile() {
+    let (row, lease) = leased(&returned(&unknown(), T1, T1).unwrap());
+    let tombstone = row
+        .confirm(T2, NOW, 0.0)
+        .unwrap()
+        .denied(lease, NOW)
+        .unwrap();
+    assert_eq!(
+        (tombstone.standing, tombstone.revoked_at),
+        (Standing::Revoked, T2)
+    );
 }
 
 #[test]
 fn a_denial_of_another_authorization_changes_nothing() {
-    let row = authorize(&authorized(), T2, "r2").unwrap();
-    assert_eq!(row.vanished(T1, NOW), None);
-    assert_eq!(revoked(&row, T3).vanished(T2, NOW), None);
+    let (row, lease) = leased(&authorized());
+    // Even one that a browser brought within the same epoch.
+    for newer in [
+        authorize(&row, T2, "r2").unwrap(),
+        returned(&row, T1, T1).unwrap(),
+    ] {
+        assert_eq!(newer.denied(lease, NOW), None);
+        assert_eq!(newer.vanished(&row, NOW), None);
+    }
+    let tombstone = revoked(&row, T3);
+    assert_eq!(tombstone.denied(lease, NOW), None);
+    assert_eq!(tombstone.vanished(&tombstone, NOW), None);
 }
 
 fn listed(row: &Authorizer, auth_time: Timestamp, token: &str) -> Option<Authorizer> {
@@ -410,7 +444,7 @@ fn given_up() -> Authorizer {
 fn a_renewal_replaces_the_access_token_and_frees_the_lease() {
     let failed = Authorizer {
         failures: 3,
-        failure: Some("wechat_unavailable".to_owned()),
+        failure: Some(failure("wechat_unavailable")),
         ..authorized()
     };
     let (row, lease) = leased(&failed);
@@ -441,7 +475,10 @@ fn a_late_answer_of_an_older_authorization_changes_nothing() {
     assert_eq!(row.renewed(lease, &renewal("a", "r"), &[], 0.0), None);
     assert_eq!(row.exhausted(lease, &[refresh("r2")], NOW), None);
     let (row, _) = leased(&row);
-    assert_eq!(row.failed(lease, "wechat_rejected: no", Some(NOW)), row);
+    assert_eq!(
+        row.failed(lease, &failure("wechat_rejected: no"), Some(NOW)),
+        row
+    );
 }
 
 #[test]
@@ -566,11 +603,15 @@ fn the_history_is_bounded_and_the_oldest_token_goes_first() {
 fn a_failure_backs_off_and_keeps_what_is_there() {
     let (row, lease) = leased(&authorized());
     let later = row.backoff(NOW, 0.0);
-    let failed = row.failed(lease, "wechat_unavailable: try again", Some(later));
+    let failed = row.failed(
+        lease,
+        &failure("wechat_unavailable: try again"),
+        Some(later),
+    );
     assert_eq!((failed.failures, failed.due_at), (1, Some(later)));
     assert_eq!(
-        failed.failure.as_deref(),
-        Some("wechat_unavailable: try again")
+        failed.failure,
+        Some(failure("wechat_unavailable: try again"))
     );
     assert_eq!(failed.lease.until, Timestamp::default());
     assert_eq!(failed.standing, Standing::Authorized);
@@ -581,9 +622,9 @@ fn a_failure_backs_off_and_keeps_what_is_there() {
 #[test]
 fn a_failure_of_the_component_leaves_the_row_due_as_it_was() {
     let (row, lease) = leased(&authorized());
-    let failed = row.failed(lease, "no_verify_ticket: wait", None);
+    let failed = row.failed(lease, &failure("no_verify_ticket: wait"), None);
     assert_eq!((failed.failures, failed.due_at), (0, row.due_at));
-    assert_eq!(failed.failure.as_deref(), Some("no_verify_ticket: wait"));
+    assert_eq!(failed.failure, Some(failure("no_verify_ticket: wait")));
 }
 
 #[test]
@@ -592,7 +633,7 @@ fn a_late_failure_does_not_touch_what_a_later_lease_brought() {
     let (row, fast) = leased(&row);
     let row = row.renewed(fast, &renewal("a2", "r1"), &[], 0.0).unwrap();
     assert_eq!(
-        row.failed(slow, "wechat_unavailable: try again", Some(NOW)),
+        row.failed(slow, &failure("wechat_unavailable: try again"), Some(NOW)),
         row
     );
 }
@@ -600,7 +641,7 @@ fn a_late_failure_does_not_touch_what_a_later_lease_brought() {
 #[test]
 fn a_failure_makes_no_revoked_row_due() {
     let (row, lease) = leased(&authorized());
-    let row = revoked(&row, T2).failed(lease, "wechat_rejected: no", Some(NOW));
+    let row = revoked(&row, T2).failed(lease, &failure("wechat_rejected: no"), Some(NOW));
     assert_eq!((row.standing, row.due_at), (Standing::Revoked, None));
 }
 

@@ -1,7 +1,7 @@
 //! An authorizer's tokens: its refresh token makes them, or an older one, or the one that WeChat names.
 
 use super::turn::{Leased, Taken};
-use super::{AtWechat, Kept, MAX_RENEWAL, Tokens};
+use super::{AtWechat, Kept, Tokens};
 use crate::authorizer::{Authorizer, Renewal, Standing};
 use crate::error::Error;
 use crate::id::AuthorizerAppId;
@@ -32,9 +32,9 @@ impl Tokens {
         need: &Need<AuthorizerAccessToken>,
         deadline: Deadline,
     ) -> Result<Expiring<AuthorizerAccessToken>, Error> {
-        let deadline = deadline.or_after(MAX_RENEWAL);
         for _round in 0..MAX_ROUNDS {
             let row = self.store.authorizer(appid).await?;
+            let deadline = self.patience(need, row.token(), deadline);
             let (row, lease) = match self.take_turn(row, need, deadline).await? {
                 Taken::Token(token) => return Ok(token),
                 Taken::Lease(row, lease) => (row, lease),
@@ -155,9 +155,10 @@ impl Tokens {
                 Err(error) if error.is_refusal(&Refusal::RefreshToken) => {
                     tracing::warn!(authorizer_appid = %appid, "WeChat refuses a refresh token; looking for another");
                     refused.push(candidate);
-                    row = self.store.authorizer(appid).await?;
-                    if row.is_over(lease) {
-                        return Ok(None);
+                    match self.store.authorizer(appid).await {
+                        Ok(current) if current.is_over(lease) => return Ok(None),
+                        Ok(current) => row = current,
+                        Err(error) => return self.fail(row, lease, error, deadline).await,
                     }
                 }
                 Err(error) if error.is_refusal(&Refusal::NotAuthorized) => {
@@ -235,7 +236,7 @@ impl Tokens {
     ) -> Result<T, Error> {
         let retry_after =
             (!error.is_component_wide()).then(|| row.backoff(self.clock.now(), rand::random()));
-        let failure = error.to_remember();
+        let failure = self.failure(&error);
         let next = |row: &Authorizer| Some(row.failed(lease, &failure, retry_after));
         if let Err(error) = self.keep(row, next, deadline).await {
             error.log("noting a failed renewal");
@@ -272,7 +273,7 @@ impl Tokens {
         deadline: Deadline,
     ) -> Result<Option<T>, Error> {
         let now = self.clock.now();
-        let next = |row: &Authorizer| row.vanished(lease.epoch, now);
+        let next = |row: &Authorizer| row.denied(lease, now);
         let row = self.keep(row, next, deadline).await?.row();
         match row.standing {
             Standing::Revoked => {

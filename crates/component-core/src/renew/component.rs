@@ -4,7 +4,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::turn::{Leased, Taken};
-use super::{InUse, MAX_RENEWAL, Tokens};
+use super::{InUse, Tokens};
 use crate::component::Component;
 use crate::credentials::Credentials;
 use crate::error::Error;
@@ -59,7 +59,7 @@ impl Tokens {
         let token = self.token_in_use(deadline).await?;
         match call(token.secret.clone(), component.clone()).await {
             Err(error) if error.is_refusal(&Refusal::AccessToken) => {
-                let need = Need::Replacing(token.secret, CALL_MARGIN);
+                let need = Need::preferably(CALL_MARGIN).replacing(token.secret);
                 let token = self.component_token(&need, deadline).await?;
                 call(token.secret, component.clone()).await
             }
@@ -92,8 +92,8 @@ impl Tokens {
         need: &Need<ComponentAccessToken>,
         deadline: Deadline,
     ) -> Result<Expiring<ComponentAccessToken>, Error> {
-        let deadline = deadline.or_after(MAX_RENEWAL);
         let row = self.store.component().await?;
+        let deadline = self.patience(need, row.token(), deadline);
         let (row, lease) = match self.take_turn(row, need, deadline).await? {
             Taken::Token(token) => return Ok(token),
             Taken::Lease(row, lease) => (row, lease),
@@ -102,7 +102,7 @@ impl Tokens {
         let next = |row: &Component| {
             Some(match &asked {
                 Ok(token) => row.renewed(lease, token),
-                Err(error) => row.failed(lease, &error.to_remember()),
+                Err(error) => row.failed(lease, &self.failure(error)),
             })
         };
         let kept = self.keep(row.clone(), next, deadline).await;
@@ -157,7 +157,7 @@ impl Tokens {
                 Ok(token)
             }
             _ => {
-                let need = Need::Preferably(CALL_MARGIN);
+                let need = Need::preferably(CALL_MARGIN);
                 self.component_token(&need, deadline).await
             }
         }

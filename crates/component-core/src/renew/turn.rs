@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Kept, Tokens};
+use super::{Kept, MAX_RENEWAL, Tokens};
 use crate::authorizer::{Authorizer, Standing};
 use crate::component::Component;
 use crate::error::Error;
-use crate::lease::{Lease, LeaseSlot, Need, Turn};
+use crate::lease::{Failure, Lease, LeaseSlot, Need, Turn};
 use crate::store::{Store, Swap};
 use crate::time::{Deadline, Timestamp};
 use crate::token::{AuthorizerAccessToken, ComponentAccessToken, Expiring};
@@ -18,7 +18,7 @@ pub(super) trait Leased: Sized {
 
     fn token(&self) -> Option<&Expiring<Self::Kind>>;
     fn slot(&mut self) -> &mut LeaseSlot;
-    fn failure(&self) -> Option<&str>;
+    fn failure(&self) -> Option<&Failure>;
     fn epoch(&self) -> Timestamp;
     /// Whether its token may be handed out at all.
     fn check(&self, now: Timestamp) -> Result<(), Error>;
@@ -35,8 +35,11 @@ pub(super) enum Taken<R: Leased> {
 /// Between two looks at a row that somebody else renews.
 const POLL: Duration = Duration::from_millis(150);
 
-/// By this much a lease outlives its holder's deadline.
-const LEASE_MARGIN: Duration = Duration::from_secs(1);
+/// By this much a lease outlives its holder's deadline, which is itself up to three seconds before the function's own.
+const LEASE_MARGIN: Duration = Duration::from_secs(4);
+
+/// For somebody who has a token that is good, if not for long, WeChat is not waited for longer than this.
+const EASED_PATIENCE: Duration = Duration::from_secs(3);
 
 impl Tokens {
     /// The stored token if it answers, or else the lease, or else what the holder of the lease makes of it.
@@ -65,12 +68,13 @@ impl Tokens {
                     };
                 }
                 Turn::Renew(taken) => {
-                    // He for whom we waited has failed just now; it would be no different for us.
-                    let finished = slot.until == Timestamp::default();
-                    if let (true, Some(failure)) =
-                        (awaited == Some(slot.seq) && finished, row.failure())
+                    // He for whom we waited has failed just now, or somebody has a moment ago.
+                    let just_failed =
+                        awaited == Some(slot.seq) && slot.until == Timestamp::default();
+                    if let Some(failure) = row.failure()
+                        && (just_failed || need.shares(failure, now))
                     {
-                        let error = Error::remembered(failure);
+                        let error = Error::remembered(&failure.error);
                         return self.ease(need, row.token(), error).map(Taken::Token);
                     }
                     *row.slot() = taken;
@@ -114,6 +118,21 @@ impl Tokens {
         }
     }
 
+    /// How long to wait for another token, given the one that is there.
+    pub(super) fn patience<K: Clone>(
+        &self,
+        need: &Need<K>,
+        token: Option<&Expiring<K>>,
+        deadline: Deadline,
+    ) -> Deadline {
+        let now = self.clock.now();
+        if token.is_some_and(|token| need.is_eased_by(token, now)) {
+            deadline.or_after(EASED_PATIENCE)
+        } else {
+            deadline.or_after(MAX_RENEWAL)
+        }
+    }
+
     /// A token that is good at all, where that is better than the error.
     pub(super) fn ease<K: Clone>(
         &self,
@@ -127,6 +146,14 @@ impl Tokens {
                 Ok(token.clone())
             }
             _ => Err(error),
+        }
+    }
+
+    /// What a row remembers of an error.
+    pub(super) fn failure(&self, error: &Error) -> Failure {
+        Failure {
+            error: error.to_remember(),
+            until: self.clock.now() + error.pause(),
         }
     }
 
@@ -158,8 +185,8 @@ impl Leased for Component {
         &mut self.lease
     }
 
-    fn failure(&self) -> Option<&str> {
-        self.failure.as_deref()
+    fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
     }
 
     fn epoch(&self) -> Timestamp {
@@ -190,8 +217,8 @@ impl Leased for Authorizer {
         &mut self.lease
     }
 
-    fn failure(&self) -> Option<&str> {
-        self.failure.as_deref()
+    fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
     }
 
     fn epoch(&self) -> Timestamp {

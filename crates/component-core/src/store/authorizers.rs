@@ -62,7 +62,7 @@ fn write(row: &Authorizer) -> Item {
     item.set_time("lease_until", row.lease.until);
     item.set_number("failures", row.failures.into());
     if let Some(failure) = &row.failure {
-        item.set_text("failure", failure);
+        item.set_failure(failure);
     }
     if let Some(due_at) = row.due_at {
         item.set_number("due_shard", shard(&row.appid));
@@ -123,7 +123,7 @@ fn read(appid: &AuthorizerAppId, item: &Item) -> Authorizer {
             .number("failures")
             .and_then(|count| u32::try_from(count).ok())
             .unwrap_or_default(),
-        failure: item.text("failure").map(str::to_owned),
+        failure: item.failure(),
         due_at: item.time("due_at"),
         permission_sets: numbers("permission_sets"),
         name: item.text("name").map(str::to_owned),

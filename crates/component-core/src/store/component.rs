@@ -22,6 +22,15 @@ pub struct StoredTicket {
     pub created_at: Timestamp,
 }
 
+/// What became of a pushed ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TicketPut {
+    /// It is the newest.
+    Stored,
+    /// A newer one stands.
+    Older,
+}
+
 /// What is known of the ticket pushes.
 #[derive(Debug)]
 pub struct TicketWatch {
@@ -43,7 +52,7 @@ impl Store {
         ticket: &Secret<VerifyTicket>,
         created_at: Timestamp,
         now: Timestamp,
-    ) -> Result<(), Error> {
+    ) -> Result<TicketPut, Error> {
         let put = self
             .client
             .update_item()
@@ -57,10 +66,9 @@ impl Store {
             .send()
             .await;
         match put {
-            Err(error) if refused_update(&error).is_none() => {
-                Err(failure("store a verify ticket", error))
-            }
-            _ => Ok(()),
+            Ok(_) => Ok(TicketPut::Stored),
+            Err(error) if refused_update(&error).is_some() => Ok(TicketPut::Older),
+            Err(error) => Err(failure("store a verify ticket", error)),
         }
     }
 
@@ -174,7 +182,7 @@ fn write(row: &Component) -> Item {
     item.set_number("lease_seq", row.lease.seq);
     item.set_time("lease_until", row.lease.until);
     if let Some(failure) = &row.failure {
-        item.set_text("failure", failure);
+        item.set_failure(failure);
     }
     item
 }
@@ -188,6 +196,6 @@ fn read(item: &Item) -> Component {
             seq: item.number("lease_seq").unwrap_or_default(),
             until: item.time("lease_until").unwrap_or_default(),
         },
-        failure: item.text("failure").map(str::to_owned),
+        failure: item.failure(),
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
+use crate::lease::Failure;
 use crate::time::Timestamp;
 use crate::token::{Expiring, Secret};
 
@@ -81,6 +82,18 @@ impl Item {
             secret: self.secret(name)?,
             expires_at: self.time("expires_at")?,
         })
+    }
+
+    pub(super) fn failure(&self) -> Option<Failure> {
+        Some(Failure {
+            error: self.text("failure")?.to_owned(),
+            until: self.time("failure_until").unwrap_or_default(),
+        })
+    }
+
+    pub(super) fn set_failure(&mut self, failure: &Failure) {
+        self.set_text("failure", &failure.error);
+        self.set_time("failure_until", failure.until);
     }
 
     pub(super) fn set_expiring<K>(&mut self, name: &str, token: &Expiring<K>) {

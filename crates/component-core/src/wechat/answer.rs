@@ -35,7 +35,7 @@ pub(super) enum Fault {
     #[error("answered something unreadable")]
     Unreadable,
     /// An `errcode`.
-    #[error("refused with errcode {errcode}{}", .rid.as_deref().map(|rid| format!(", rid {rid}")).unwrap_or_default())]
+    #[error("refused with errcode {errcode}{}{}", labelled(", rid ", rid.as_deref()), labelled(", seen from ", refusal.address()))]
     Refused {
         errcode: i64,
         refusal: Refusal,
@@ -72,6 +72,14 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The address that WeChat saw, if it refuses it.
+    fn address(&self) -> Option<&str> {
+        match self {
+            Self::Address { seen } => seen.as_deref(),
+            _ => None,
+        }
+    }
+
     fn of(errcode: i64, errmsg: &str) -> Self {
         match errcode {
             -1 => Self::Busy,
@@ -86,7 +94,8 @@ impl Refusal {
             }
             61003 => Self::NotAuthorized,
             61009 | 61010 => Self::Code,
-            61023 => Self::RefreshToken,
+            // 42007: the account's administrator has changed its password, which ends the refresh token too.
+            61023 | 42007 => Self::RefreshToken,
             _ => Self::Other,
         }
     }
@@ -210,6 +219,10 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Fault
         });
     }
     serde_json::from_slice(body).map_err(|_not_the_answer| Fault::Unreadable)
+}
+
+fn labelled(label: &str, value: Option<&str>) -> String {
+    value.map_or_else(String::new, |value| format!("{label}{value}"))
 }
 
 /// The IPv4 address in `access clientip is not registered requestIP: 1.2.3.4 rid: ..`, written as v6-mapped at times.

@@ -1,0 +1,133 @@
+//! Who waits for what, and for how long.
+
+use std::time::{Duration, Instant};
+
+use component_core::time::Deadline;
+use serde_json::json;
+use wechat_simulator::{Fault, FaultEffect};
+
+use crate::world::{World, appid, number};
+
+/// The world's waiting is fifty times as fast as its clock.
+const PACE: u64 = 50;
+
+#[tokio::test]
+async fn what_wechat_has_just_refused_is_not_asked_again_for_each_caller() {
+    for errcode in [45009, 45011, 61004, 40125] {
+        let world = World::with_ticket().await;
+        let fault = Fault::new("api_component_token", FaultEffect::Errcode(errcode));
+        world.simulator.fault(fault.times(1));
+        world.simulator.reset_calls();
+        for _caller in 0..20 {
+            let refused = world.ask(json!({ "component": true })).await.unwrap_err();
+            assert_eq!(refused.code(), "wechat_rejected");
+            assert!(refused.advice().contains(&errcode.to_string()));
+        }
+        assert_eq!(world.wechat_calls("api_component_token"), 1);
+        world.clock.advance(3);
+        world.ask(json!({ "component": true })).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_still_good_costs_no_call_a_caller_while_wechat_refuses() {
+    let world = World::with_authorizer().await;
+    let first = world.token(appid()).await.unwrap();
+    world.clock.advance(6950);
+    world.push_ticket().await;
+    let fault = Fault::new("api_authorizer_token", FaultEffect::Errcode(48001));
+    world.simulator.fault(fault.times(1000));
+    world.simulator.reset_calls();
+    for _caller in 0..20 {
+        assert_eq!(world.token(appid()).await.unwrap(), first);
+    }
+    assert_eq!(world.wechat_calls("api_authorizer_token"), 1);
+}
+
+#[tokio::test]
+async fn whoever_has_a_token_that_is_still_good_waits_three_seconds_for_a_wechat_that_hangs() {
+    let world = World::with_authorizer().await;
+    let first = world.token(appid()).await.unwrap();
+    world.clock.advance(6950);
+    world.push_ticket().await;
+    let fault = Fault::delay("api_authorizer_token", Duration::from_secs(7));
+    world.simulator.fault(fault.times(10));
+    let asked = Instant::now();
+    assert_eq!(world.token(appid()).await.unwrap(), first);
+    assert!(
+        asked.elapsed() < Duration::from_millis(4500),
+        "{:?}",
+        asked.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_promise_of_validity_holds_for_a_replaced_token_too() {
+    let world = World::with_authorizer().await;
+    world.token(appid()).await.unwrap();
+    world.clock.advance(6950);
+    world.push_ticket().await;
+    let fault = Fault::new("api_authorizer_token", FaultEffect::Errcode(48001));
+    world.simulator.fault(fault.times(1000));
+    let request =
+        json!({ "authorizer_appid": appid(), "rotate_if": "another", "min_valid_secs": 3600 });
+    let refused = world.ask(request).await.unwrap_err();
+    assert_eq!(refused.code(), "wechat_rejected");
+}
+
+#[tokio::test]
+async fn an_exchange_that_died_holds_its_code_back_for_seconds_however_long_it_might_have_run() {
+    let world = World::with_ticket().await;
+    let consent = world.simulator.authorize_unpushed(appid()).unwrap();
+    world.push_xml(&consent.notice).await;
+    let batch = world.next_batch().expect("the notice is on the stream");
+    let hanging = Fault::delay("api_query_auth", Duration::from_secs(30));
+    world.simulator.fault(hanging);
+    let functions = world.functions.clone();
+    let event = batch.clone();
+    let long = Deadline::after(Duration::from_mins(15));
+    let dying = tokio::spawn(async move {
+        let answer = functions.authorizer_sync.handle(&event, long).await;
+        drop(answer);
+    });
+    let row = loop {
+        let rows = world.rows().await;
+        if let Some((_, row)) = rows.into_iter().find(|(pk, _)| pk.starts_with("code#")) {
+            break row;
+        }
+        tokio::task::yield_now().await;
+    };
+    dying.abort();
+    let held_back = number(&row, "lease_until") - world.clock.now();
+    assert!(held_back <= 24 * PACE, "{held_back}");
+
+    // The next one to bring it finds it free, and still good.
+    world.clock.advance(held_back);
+    world.sync(&batch).await.unwrap();
+    world.assert_good(&world.token(appid()).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_denial_during_which_the_notice_arrives_is_told_at_once() {
+    let world = World::with_ticket().await;
+    let mut browser = crate::world::Browser::default();
+    let (back, notice) = world.consent(&mut browser, appid()).await;
+    world.come_back(&browser, &back).await;
+    world.simulator.revoke_unpushed(appid()).unwrap();
+    world.clock.advance(7200);
+    world.push_ticket().await;
+    // The notice is taken while WeChat is being asked for the token.
+    let slow = Fault::delay("api_authorizer_token", Duration::from_millis(400));
+    world.simulator.fault(slow);
+    let asked = Instant::now();
+    let (refused, ()) = tokio::join!(world.token(appid()), async {
+        world.push_xml(&notice).await;
+        world.deliver().await;
+    });
+    assert_eq!(refused.unwrap_err().code(), "authorization_revoked");
+    assert!(
+        asked.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        asked.elapsed()
+    );
+}
