@@ -91,15 +91,7 @@ async fn run(options: &Options, clock: SimClock) -> Result<ExitCode, Error> {
     let emulators = Emulators::start(&http, options.data.as_deref(), &settings).await?;
     let latest = emulators.forget_wechat().await?;
     clock.set(latest.max(clock.now()));
-    let told = clock.clone();
-    let parts = Parts {
-        dynamodb: emulators.dynamodb.clone(),
-        secretsmanager: emulators.secretsmanager.clone(),
-        http: http.clone(),
-        wechat_url: wechat_url.clone(),
-        clock: Clock::told(move || Timestamp::from_secs(told.now()), options.speed),
-        return_origins: Vec::new(),
-    };
+    let parts = parts(&emulators, &http, &wechat_url, &clock, options.speed);
     let functions = Arc::new(Functions::start(&parts).await?);
     let stream = Stream::open(emulators.database.clone())?;
     let served = tokio::spawn(axum::serve(app, door::router(functions.clone())).into_future());
@@ -122,6 +114,24 @@ async fn run(options: &Options, clock: SimClock) -> Result<ExitCode, Error> {
         stop = tokio::signal::ctrl_c() => stop?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn parts(
+    emulators: &Emulators,
+    http: &reqwest::Client,
+    wechat_url: &str,
+    clock: &SimClock,
+    speed: u32,
+) -> Parts {
+    let told = clock.clone();
+    Parts {
+        dynamodb: emulators.dynamodb.clone(),
+        secretsmanager: emulators.secretsmanager.clone(),
+        http: http.clone(),
+        wechat_url: wechat_url.to_owned(),
+        clock: Clock::told(move || Timestamp::from_secs(told.now()), speed),
+        return_origins: Vec::new(),
+    }
 }
 
 async fn bind(port: u16, option: &str) -> Result<TcpListener, Error> {
