@@ -13,9 +13,15 @@ use crate::id::ComponentAppId;
 /// This runs on bodies that anybody may have sent, before the signature is checked: it allocates nothing and decodes
 /// nothing. [`check`] reads the same body properly afterwards.
 pub(super) fn find_encrypt(body: &[u8]) -> &str {
-    // A body that is not all UTF-8 is malformed, but whether it is WeChat's is for the signature to say.
-    let mut texts = body.utf8_chunks().map(|chunk| chunk.valid());
-    let Some((_, rest)) = texts.find_map(|text| text.split_once("<Encrypt>")) else {
+    const OPENS: &str = "<Encrypt>";
+    let found = match std::str::from_utf8(body) {
+        Ok(text) => text.split_once(OPENS),
+        // Malformed, but whether it is WeChat's is for the signature to say. Slow, so only then.
+        Err(_) => body
+            .utf8_chunks()
+            .find_map(|chunk| chunk.valid().split_once(OPENS)),
+    };
+    let Some((_, rest)) = found else {
         return "";
     };
     let (rest, end) = match rest.strip_prefix("<![CDATA[") {
@@ -45,13 +51,13 @@ enum Element {
 ///
 /// Refused: anything but one `<xml>` element, a DOCTYPE (WeChat never sends one; it is how entity bombs come), a wanted
 /// element twice, entities other than XML's own five and character references.
-pub(super) fn children(text: &str, names: &[&str]) -> Option<Vec<Option<String>>> {
+pub(super) fn children<'t>(text: &'t str, names: &[&str]) -> Option<Vec<Option<Cow<'t, str>>>> {
     let mut reader = Reader::from_str(text);
-    let mut values: Vec<Option<String>> = vec![None; names.len()];
+    let mut values: Vec<Option<Cow<'t, str>>> = vec![None; names.len()];
     let mut path: Vec<Element> = Vec::new();
     let mut roots = 0;
     loop {
-        let piece: Cow<'_, str> = match reader.read_event().ok()? {
+        let piece: Cow<'t, str> = match reader.read_event().ok()? {
             Event::Start(start) => {
                 roots += usize::from(path.is_empty());
                 path.push(opened(
@@ -83,7 +89,7 @@ pub(super) fn children(text: &str, names: &[&str]) -> Option<Vec<Option<String>>
         };
         match path.as_slice() {
             [] if !piece.trim().is_empty() => return None,
-            [_root, Element::Wanted(wanted)] => values.get_mut(*wanted)?.as_mut()?.push_str(&piece),
+            [_root, Element::Wanted(wanted)] => *values.get_mut(*wanted)?.as_mut()? += piece,
             _ => {}
         }
     }
@@ -94,7 +100,7 @@ fn opened(
     depth: usize,
     name: &str,
     names: &[&str],
-    values: &mut [Option<String>],
+    values: &mut [Option<Cow<'_, str>>],
 ) -> Option<Element> {
     if depth == 0 {
         return (name == "xml").then_some(Element::Other);
@@ -103,7 +109,7 @@ fn opened(
         .iter()
         .position(|wanted| depth == 1 && *wanted == name);
     if let Some(slot) = wanted.and_then(|index| values.get_mut(index))
-        && slot.replace(String::new()).is_some()
+        && slot.replace(Cow::default()).is_some()
     {
         return None;
     }

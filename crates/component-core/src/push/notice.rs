@@ -2,6 +2,8 @@
 //!
 //! Source: <https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Before_Develop/authorize_event.html>
 
+use std::borrow::Cow;
+
 use crate::id::{AuthorizerAppId, ComponentAppId};
 use crate::push::envelope;
 use crate::time::Timestamp;
@@ -85,7 +87,7 @@ impl Notice {
     /// Any order of elements, with or without CDATA, an XML declaration or white space around numbers: all were captured.
     pub(super) fn parse(plain: &[u8], component: &ComponentAppId) -> Option<Self> {
         let text = std::str::from_utf8(plain).ok()?;
-        let fields: [Option<String>; FIELDS.len()] =
+        let fields: [Option<Cow<'_, str>>; FIELDS.len()] =
             envelope::children(text, &FIELDS)?.try_into().ok()?;
         let [
             appid,
