@@ -1,0 +1,114 @@
+"""Stands between each function and AWS: notes every call, and holds it against the key prefixes of the function's policy,
+which the emulator does not look at."""
+
+import http.client
+import json
+import threading
+from collections import namedtuple
+from fnmatch import fnmatchcase
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from parts import Wrong
+
+# A call of a function: `keys` are the values of `dynamodb:LeadingKeys`.
+Call = namedtuple("Call", "action resource keys")
+
+# What one statement allows, once for each of its actions; `prefixes` is None where every key will do.
+Right = namedtuple("Right", "action resource prefixes")
+
+
+def rights(document):
+    """The rights in a policy document."""
+    for statement in listed(document["Statement"]):
+        if statement["Effect"] != "Allow" or set(statement) - {"Sid", "Effect", "Action", "Resource", "Condition"}:
+            raise Wrong(f"a statement of a kind that this test does not know: {statement}")
+        prefixes = None
+        if condition := statement.get("Condition"):
+            prefixes = condition.get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys")
+            if condition != {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": prefixes}}:
+                raise Wrong(f"a condition that this test does not know: {condition}")
+            prefixes = tuple(listed(prefixes))
+        for action in listed(statement["Action"]):
+            for resource in listed(statement["Resource"]):
+                yield Right(action, resource, prefixes)
+
+
+def listed(one_or_many):
+    return one_or_many if isinstance(one_or_many, list) else [one_or_many]
+
+
+def allows(right, call):
+    keys_fit = right.prefixes is None or all(
+        any(fnmatchcase(key, prefix) for prefix in right.prefixes) for key in call.keys)
+    return right.action == call.action and fnmatchcase(call.resource, right.resource) and keys_fit
+
+
+class Gate(ThreadingHTTPServer):
+    """One function's way to AWS."""
+
+    daemon_threads = True
+
+    def __init__(self, granted, table_arn, aws_port):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.granted, self.table_arn, self.aws_port = granted, table_arn, aws_port
+        self.calls, self.refused, self.losing = set(), set(), []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def lose_answers(self, action, prefix, times):
+        """The next calls take effect, but their answers get lost."""
+        self.losing += [(action, prefix)] * times
+
+    def understood(self, target, body):
+        service, operation = target.split(".")
+        if service == "secretsmanager":
+            return Call(f"secretsmanager:{operation}", body["SecretId"], ())
+        table = self.table_arn if body["TableName"] == self.table_arn.rsplit("/")[-1] else body["TableName"]
+        if index := body.get("IndexName"):
+            shard = body["ExpressionAttributeValues"][":shard"]["N"]
+            return Call(f"dynamodb:{operation}", f"{table}/index/{index}", (shard,))
+        return Call(f"dynamodb:{operation}", table, (body.get("Key", body.get("Item"))["pk"]["S"],))
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.answer(404, b"", {})
+
+    def do_POST(self):
+        gate, target = self.server, self.headers["X-Amz-Target"]
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        call = gate.understood(target, json.loads(body))
+        gate.calls.add(call)
+        if not any(allows(right, call) for right in gate.granted):
+            gate.refused.add(call)
+            refusal = {"__type": "com.amazon.coral.service#AccessDeniedException", "Message": "not by this policy"}
+            return self.answer(400, json.dumps(refusal).encode(), {})
+        aws = http.client.HTTPConnection("127.0.0.1", gate.aws_port)
+        aws.putrequest("POST", self.path, skip_host=True, skip_accept_encoding=True)
+        # The signature covers them, Host included.
+        for name, value in self.headers.items():
+            if name.lower() != "connection":
+                aws.putheader(name, value)
+        aws.endheaders(body)
+        reply = aws.getresponse()
+        answer = reply.read()
+        aws.close()
+        lost = next((one for one in gate.losing if one[0] == call.action and call.keys[0].startswith(one[1])), None)
+        if lost:
+            gate.losing.remove(lost)
+            return self.answer(500, b"{}", {})
+        return self.answer(reply.status, answer, reply.headers)
+
+    def answer(self, status, body, headers):
+        self.send_response(status)
+        for name in ("Content-Type", "x-amz-crc32", "x-amzn-RequestId", "x-amzn-errortype"):
+            if name in headers:
+                self.send_header(name, headers[name])
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass

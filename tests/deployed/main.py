@@ -1,0 +1,97 @@
+"""The steps, in order; the first that is wrong ends the run with its name."""
+
+import os
+import signal
+import sys
+import time
+import traceback
+
+import policies
+import stack as stacks
+import wechat as wechats
+from parts import WORK, Wrong, adopt_orphans, end_orphans
+from story import Story
+
+
+class Ended(BaseException):
+    """By a signal."""
+
+
+def say(line):
+    print(line, flush=True)
+
+
+def step(name, act):
+    began = time.monotonic()
+    try:
+        seen = act()
+    except Wrong as wrong:
+        say(f"  WRONG  {name}\n         {wrong}")
+        raise
+    except Exception:
+        say(f"  WRONG  {name}\n{traceback.format_exc()}")
+        raise Wrong from None
+    say(f"  ok  {name}: {seen} ({time.monotonic() - began:.1f} s)")
+
+
+def play():
+    adopt_orphans()
+    running = []
+
+    def start():
+        running.append(wechats.Wechat())
+        running.append(stacks.Aws())
+        return "on free ports of this machine"
+
+    try:
+        step("both templates are linted", stacks.lint)
+        step("SAM builds the functions", stacks.build)
+        step("cargo builds the simulated WeChat", wechats.build)
+        step("WeChat and AWS start", start)
+        wechat, aws = running
+        stack = stacks.Stack(aws, wechat)
+        step("SAM deploys the stack", stack.deploy)
+        step("the functions' variables and managed policies", lambda: policies.as_agreed(stack))
+        step("the API's routes", stack.open_api)
+        step("a gate before each function", stack.open_gates)
+        story = Story(stack, wechat)
+        step("nobody has a ticket yet", story.before_the_first_ticket)
+        step("WeChat pushes a ticket", story.ticket)
+        step("a sibling asks for the component token", story.foreign_sibling)
+        step("a merchant authorizes", story.authorize)
+        step("notices come through the stream", story.stream)
+        step("a sibling asks for authorizers' tokens", story.getter)
+        step("the schedule runs the refresher", story.refresh)
+        step("WeChat refuses a token", story.rotate_if)
+        step("the table's answer gets lost", story.lost_answer)
+        step("a notice is left over", story.left_over)
+        step("a merchant withdraws", story.revoke)
+        step("the schedule runs the reconciliation", story.reconcile)
+        step("the secret changes", story.secret)
+        step("somebody else pushes", story.forged_push)
+        step("policies are held against calls", lambda: policies.held_against_calls(stack))
+        step("a right is taken away", story.right_taken_away)
+        step("SAM deletes the stack", stack.delete)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for process in reversed(running):
+            process.end()
+        end_orphans()
+
+
+def ended(*_):
+    raise Ended
+
+
+if __name__ == "__main__":
+    WORK.mkdir(parents=True, exist_ok=True)
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]  # Whoever runs this may be signed in to a real account.
+    signal.signal(signal.SIGTERM, ended)
+    try:
+        play()
+    except Wrong:
+        sys.exit(1)
+    except (Ended, KeyboardInterrupt):
+        sys.exit(130)
+    say("\n  Every step was right.")
