@@ -45,9 +45,7 @@ impl AuthorizerSync {
     }
 
     async fn settle_one(&self, sha256: &str, deadline: Deadline) -> Result<(), Error> {
-        let pending = self.tokens.store.pending_notice(sha256).await?;
-        self.tokens.settle_notice(sha256, deadline).await?;
-        let Some(appid) = pending.map(|pending| pending.notice.authorizer) else {
+        let Some(appid) = self.tokens.settle_notice(sha256, deadline).await? else {
             return Ok(());
         };
         // WeChat refuses this for some accounts, those of its release check among them: a name is nice to have.

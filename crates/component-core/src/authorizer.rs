@@ -180,12 +180,7 @@ impl Authorizer {
         refused: &[Secret<AuthorizerRefreshToken>],
         jitter: f64,
     ) -> Option<Self> {
-        if self.is_over(lease) {
-            return None;
-        }
-        let mut next = self.clone();
-        next.lease = next.lease.released(lease.seq);
-        next.forget(refused);
+        let mut next = self.after(lease, refused)?;
         let newest = lease.seq >= next.token_seq && next.standing != Standing::Revoked;
         if !newest {
             next.keep_beside(&renewal.refresh_token);
@@ -215,12 +210,7 @@ impl Authorizer {
         refused: &[Secret<AuthorizerRefreshToken>],
         now: Timestamp,
     ) -> Option<Self> {
-        if self.is_over(lease) {
-            return None;
-        }
-        let mut next = self.clone();
-        next.lease = next.lease.released(lease.seq);
-        next.forget(refused);
+        let mut next = self.after(lease, refused)?;
         if next.standing == Standing::Authorized {
             if next.refresh_token.is_some() {
                 next.due_at = Some(now);
@@ -379,6 +369,17 @@ impl Authorizer {
             }
             Standing::Authorized => self.beside(unknown?),
         }
+    }
+
+    /// The row without the lease and without what WeChat refused to its holder; `None` if the lease is over.
+    fn after(&self, lease: Lease, refused: &[Secret<AuthorizerRefreshToken>]) -> Option<Self> {
+        if self.is_over(lease) {
+            return None;
+        }
+        let mut next = self.clone();
+        next.lease = next.lease.released(lease.seq);
+        next.forget(refused);
+        Some(next)
     }
 
     /// Whether a lease was taken under an authorization that is over. One that is still the newest is not, whatever its

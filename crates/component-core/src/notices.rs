@@ -13,13 +13,11 @@ use crate::time::Deadline;
 
 /// What became of a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+enum Outcome {
     /// The row says what the notice says.
     Taken,
     /// Something newer stands.
     Superseded,
-    /// It was handled before.
-    Known,
 }
 
 /// Codes are to be exchanged in seconds: one this old has waited for something.
@@ -32,13 +30,18 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(30);
 const MAX_BACKOFF: Duration = Duration::from_mins(10);
 
 impl Tokens {
-    /// Handles a stored notice: exchanges its code, or takes its revocation. Any number of times.
+    /// Handles a stored notice: exchanges its code, or takes its revocation. Any number of times; it answers whose notice
+    /// it was, unless it was handled before.
     ///
     /// # Errors
     /// Those of [`Tokens::exchange`]; the notice then stays pending.
-    pub async fn settle_notice(&self, sha256: &str, deadline: Deadline) -> Result<Outcome, Error> {
+    pub async fn settle_notice(
+        &self,
+        sha256: &str,
+        deadline: Deadline,
+    ) -> Result<Option<AuthorizerAppId>, Error> {
         let Some(pending) = self.store.pending_notice(sha256).await? else {
-            return Ok(Outcome::Known);
+            return Ok(None);
         };
         let notice = &pending.notice;
         let age = notice.created_at.until(self.clock.now());
@@ -67,7 +70,7 @@ impl Tokens {
                     outcome = outcome.as_str(),
                     "a notice is handled"
                 );
-                Ok(outcome)
+                Ok(Some(pending.notice.authorizer))
             }
             Err(error) => {
                 let until = self.clock.now() + backoff(&pending);
@@ -143,11 +146,10 @@ impl Tokens {
 
 impl Outcome {
     /// As it stands in the table and the log.
-    pub const fn as_str(self) -> &'static str {
+    const fn as_str(self) -> &'static str {
         match self {
             Self::Taken => "taken",
             Self::Superseded => "superseded",
-            Self::Known => "known",
         }
     }
 }

@@ -104,7 +104,7 @@ impl TokenRefresher {
             }
             Due::Notice(sha256) => {
                 let settled = self.tokens.settle_notice(sha256, deadline).await;
-                settled.map(|_outcome| ())
+                settled.map(|_authorizer| ())
             }
         };
         if let Err(error) = &renewed
