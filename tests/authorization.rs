@@ -55,7 +55,7 @@ async fn visit(world: &World, method: &str, query: &str, language: &str) -> Resp
 
 /// The mark of WeChat's own error page, if that is what it shows to somebody who comes from `entry`.
 async fn refused_by_wechat(world: &World, page: &str, entry: &str) -> Option<String> {
-    let get = world.parts.http.get(page).header(header::REFERER, entry);
+    let get = world.http.get(page).header(header::REFERER, entry);
     let html = get.send().await.unwrap().text().await.unwrap();
     let (_, rest) = html.split_once("data-error=\"")?;
     Some(rest.split('"').next().unwrap().to_owned())

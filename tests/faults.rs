@@ -559,7 +559,7 @@ async fn a_component_token_that_somebody_else_has_replaced_is_replaced_once() {
         "{}/cgi-bin/component/api_component_token",
         world.parts.wechat_url
     );
-    let call = world.parts.http.post(url).body(elsewhere.to_string());
+    let call = world.http.post(url).body(elsewhere.to_string());
     call.send().await.unwrap();
     world.clock.advance(301);
     let token = component["access_token"].as_str().unwrap();

@@ -29,7 +29,7 @@ async fn exchange_and_crash(world: &World, component: &str, code: &str) {
         world.parts.wechat_url
     );
     let body = json!({ "component_appid": "wx0123456789abcdef", "authorization_code": code });
-    let call = world.parts.http.post(url).body(body.to_string());
+    let call = world.http.post(url).body(body.to_string());
     let answer = call.send().await.unwrap().text().await.unwrap();
     assert!(answer.contains("authorizer_refresh_token"), "{answer}");
 }

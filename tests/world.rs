@@ -32,6 +32,7 @@ const PERSISTENT: u32 = 12;
 
 pub(crate) struct World {
     pub(crate) simulator: Simulator,
+    pub(crate) http: reqwest::Client,
     pub(crate) clock: SimClock,
     pub(crate) functions: Arc<Functions>,
     pub(crate) parts: Parts,
@@ -54,6 +55,7 @@ impl World {
     /// Nothing has happened yet in a WeChat with these settings.
     pub(crate) async fn with(settings: Settings) -> Self {
         let http = component_core::http::client().unwrap();
+        let connector = component_core::http::connector(http.clone());
         let clock = SimClock::hand_moved(BEGINNING);
         let settings = Settings {
             authorization_host: Some(HOST.to_owned()),
@@ -64,13 +66,13 @@ impl World {
         let wechat_url = format!("http://{}", wechat.local_addr().unwrap());
         tokio::spawn(simulator.clone().serve(wechat));
 
-        let emulators = Emulators::start(&http, None, &settings).await.unwrap();
+        let emulators = Emulators::start(&connector, None, &settings).await.unwrap();
         let wire = Wire::default();
         let told = clock.clone();
         let parts = Parts {
             dynamodb: wire.through(&emulators.dynamodb),
             secretsmanager: emulators.secretsmanager.clone(),
-            http,
+            wechat: connector,
             wechat_url,
             // Waiting is fifty times as fast, and moves nothing.
             clock: Clock::told(move || Timestamp::from_secs(told.now()), 50),
@@ -85,6 +87,7 @@ impl World {
         let stream = triggers::Stream::open(emulators.database.clone()).unwrap();
         Self {
             simulator,
+            http,
             clock,
             functions,
             parts,
@@ -205,7 +208,7 @@ impl World {
     pub(crate) async fn end_faults(&self, endpoint: &str) {
         let url = format!("{}/cgi-bin/component/{endpoint}", self.parts.wechat_url);
         for _fault in 0..PERSISTENT {
-            drop(self.parts.http.post(&url).send().await);
+            drop(self.http.post(&url).send().await);
         }
         self.clock.advance(3);
     }

@@ -84,7 +84,7 @@ impl AuthorizerSync {
         let before = tokens.store.authorizer(&entry.authorizer).await?;
         let now = tokens.clock.now();
         // Spreads what comes in one run over the refreshers' time.
-        let jitter = rand::random();
+        let jitter = tokens.clock.jitter();
         let next = |row: &Authorizer| {
             row.listed(entry.auth_time, entry.refresh_token.as_ref(), now, jitter)
         };

@@ -6,10 +6,11 @@ use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::config::retry::{ReconnectMode, RetryConfig};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
+use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
 
 use crate::env;
 use crate::error::Error;
-use crate::http::SdkHttp;
+use crate::http;
 
 /// Where AWS is and who asks, as Lambda tells a function by its environment variables.
 ///
@@ -24,8 +25,8 @@ pub struct Aws {
     pub dynamodb_url: Option<String>,
     /// `AWS_ENDPOINT_URL_SECRETS_MANAGER` or `AWS_ENDPOINT_URL`: an emulator.
     pub secretsmanager_url: Option<String>,
-    /// The client to call through.
-    pub http: reqwest::Client,
+    /// The connector to call through.
+    pub http: SharedHttpConnector,
 }
 
 /// One try of a call. The tables' answers take milliseconds.
@@ -43,7 +44,7 @@ impl Aws {
     ///
     /// # Errors
     /// [`Error::Config`] with the name of a variable that is missing.
-    pub fn from_env(http: reqwest::Client) -> Result<Self, Error> {
+    pub fn from_env(client: reqwest::Client) -> Result<Self, Error> {
         let region = env::optional("AWS_REGION").or_else(|| env::optional("AWS_DEFAULT_REGION"));
         let endpoint = |name| env::optional(name).or_else(|| env::optional("AWS_ENDPOINT_URL"));
         Ok(Self {
@@ -57,7 +58,7 @@ impl Aws {
             ),
             dynamodb_url: endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
             secretsmanager_url: endpoint("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
-            http,
+            http: http::connector(client),
         })
     }
 
@@ -67,7 +68,7 @@ impl Aws {
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(self.region.clone()))
             .credentials_provider(self.credentials.clone())
-            .http_client(SdkHttp(self.http.clone()))
+            .http_client(self.http_client())
             .timeout_config(timeouts())
             .retry_config(retries());
         config.set_endpoint_url(self.dynamodb_url.clone());
@@ -80,7 +81,7 @@ impl Aws {
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(self.region.clone()))
             .credentials_provider(self.credentials.clone())
-            .http_client(SdkHttp(self.http.clone()))
+            .http_client(self.http_client())
             .timeout_config(timeouts())
             .retry_config(retries());
         config.set_endpoint_url(self.secretsmanager_url.clone());
@@ -97,7 +98,12 @@ impl Aws {
         };
         let regional = || format!("https://dynamodb.{}.amazonaws.com{suffix}", self.region);
         let url = self.dynamodb_url.clone().unwrap_or_else(regional);
-        drop(self.http.get(url).timeout(ATTEMPT_TIMEOUT).send().await);
+        http::open(&self.http, &url, ATTEMPT_TIMEOUT).await;
+    }
+
+    fn http_client(&self) -> SharedHttpClient {
+        let http = self.http.clone();
+        http_client_fn(move |_settings, _components| http.clone())
     }
 }
 

@@ -168,7 +168,7 @@ impl Tokens {
     ) -> Result<Exchanged, Error> {
         let appid = row.appid.clone();
         let now = self.clock.now();
-        let jitter = rand::random();
+        let jitter = self.clock.jitter();
         let next = |row: &Authorizer| {
             let Some(mut next) = row.authorize(evidence, granted, now, jitter) else {
                 // A notice that is too old changes nothing; a browser's code may be newer than can be told here.
@@ -231,7 +231,7 @@ impl Tokens {
     ) -> Result<Exchanged, Error> {
         let row = self.store.authorizer(appid).await?;
         let now = self.clock.now();
-        let jitter = rand::random();
+        let jitter = self.clock.jitter();
         let next = |row: &Authorizer| match bringer {
             Bringer::Notice(notice) => row.confirm(notice.created_at, now, jitter),
             Bringer::Redirect { reference, .. } => {

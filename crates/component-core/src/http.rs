@@ -4,11 +4,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -133,35 +132,76 @@ impl ServerCertVerifier for Roots {
     }
 }
 
-/// The client as the AWS SDK takes it. The SDK's own time-outs end a call that takes too long.
-#[derive(Clone, Debug)]
-pub(crate) struct SdkHttp(pub(crate) reqwest::Client);
+/// The client as the AWS SDK takes one: so the SDK and [`crate::wechat`] share its connections, and whoever runs the
+/// functions without a network gives both something else.
+pub fn connector(client: reqwest::Client) -> SharedHttpConnector {
+    SharedHttpConnector::new(Connector(client))
+}
 
-impl HttpClient for SdkHttp {
-    fn http_connector(
-        &self,
-        _settings: &HttpConnectorSettings,
-        _components: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
+/// Opens a connection for later calls, if it can be opened.
+pub(crate) async fn open(http: &SharedHttpConnector, url: &str, timeout: Duration) {
+    if let Ok(request) = HttpRequest::get(url) {
+        drop(send(http, request, timeout).await);
     }
 }
 
-impl HttpConnector for SdkHttp {
+/// Posts a body of JSON.
+pub(crate) async fn post_json(
+    http: &SharedHttpConnector,
+    url: &str,
+    body: String,
+    timeout: Duration,
+) -> Result<HttpResponse, ConnectorError> {
+    let mut request = HttpRequest::new(SdkBody::from(body));
+    request
+        .set_method("POST")
+        .map_err(|error| ConnectorError::user(error.into()))?;
+    request
+        .set_uri(url)
+        .map_err(|error| ConnectorError::user(error.into()))?;
+    request
+        .headers_mut()
+        .insert("content-type", "application/json");
+    send(http, request, timeout).await
+}
+
+async fn send(
+    http: &SharedHttpConnector,
+    request: HttpRequest,
+    timeout: Duration,
+) -> Result<HttpResponse, ConnectorError> {
+    tokio::time::timeout(timeout, http.call(request))
+        .await
+        .map_err(|elapsed| ConnectorError::timeout(elapsed.into()))?
+}
+
+#[derive(Debug)]
+struct Connector(reqwest::Client);
+
+/// More than the longest answers, DynamoDB's page of an index and WeChat's of its list, by far.
+const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+
+impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let client = self.0.clone();
         HttpConnectorFuture::new(async move {
             let request = request
                 .try_into_http1x()
                 .map_err(|error| ConnectorError::user(error.into()))?
-                // JSON requests of these two services are never streamed.
+                // Requests of JSON are never streamed.
                 .map(|body| reqwest::Body::from(body.bytes().unwrap_or_default().to_vec()));
             let request = reqwest::Request::try_from(request)
                 .map_err(|error| ConnectorError::user(error.into()))?;
-            let response = client.execute(request).await.map_err(failure)?;
+            let mut response = client.execute(request).await.map_err(failure)?;
             let (status, headers) = (response.status(), response.headers().clone());
-            let body = response.bytes().await.map_err(failure)?;
-            let mut answer = http::Response::new(SdkBody::from(body.to_vec()));
+            let mut body = Vec::new();
+            while let Some(chunk) = response.chunk().await.map_err(failure)? {
+                body.extend_from_slice(&chunk);
+                if body.len() > MAX_ANSWER_BYTES {
+                    return Err(ConnectorError::io("the answer is too long".into()));
+                }
+            }
+            let mut answer = http::Response::new(SdkBody::from(body));
             *answer.status_mut() = status;
             *answer.headers_mut() = headers;
             HttpResponse::try_from(answer)
@@ -170,10 +210,27 @@ impl HttpConnector for SdkHttp {
     }
 }
 
+/// Without the URL: that of a call to WeChat holds a token.
 fn failure(error: reqwest::Error) -> ConnectorError {
+    let error = error.without_url();
     if error.is_timeout() {
         ConnectorError::timeout(error.into())
     } else {
         ConnectorError::io(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_does_not_name_the_url_that_holds_a_token() {
+        let url = "https://api.weixin.qq.com/?component_access_token=SECRET";
+        let error_of_reqwest = reqwest::Proxy::all("http://").unwrap_err();
+        let named = error_of_reqwest.with_url(url.parse().unwrap());
+        assert!(named.to_string().contains("SECRET"));
+        let told = format!("{:?}", failure(named));
+        assert!(!told.contains("SECRET"), "{told}");
     }
 }

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
 
 /// A moment in Unix seconds, as WeChat counts them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,11 +52,12 @@ impl Sub<Duration> for Timestamp {
     }
 }
 
-/// Tells the time and waits.
+/// Tells the time, waits, and spreads what would otherwise happen at once.
 #[derive(Clone)]
 pub struct Clock {
     source: Source,
     pace: u32,
+    jitter: Arc<dyn Fn() -> f64 + Send + Sync>,
 }
 
 #[derive(Clone)]
@@ -65,10 +68,11 @@ enum Source {
 
 impl Clock {
     /// The clock of the machine.
-    pub const fn system() -> Self {
+    pub fn system() -> Self {
         Self {
             source: Source::System,
             pace: 1,
+            jitter: Arc::new(rand::random),
         }
     }
 
@@ -79,6 +83,16 @@ impl Clock {
         Self {
             source: Source::Told(Arc::new(now)),
             pace: pace.max(1),
+            jitter: Arc::new(rand::random),
+        }
+    }
+
+    /// The same clock with a jitter of the caller's own, from 0 up to 1, so that what it spreads can be repeated.
+    #[must_use]
+    pub fn with_jitter(self, jitter: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
+        Self {
+            jitter: Arc::new(jitter),
+            ..self
         }
     }
 
@@ -88,6 +102,11 @@ impl Clock {
             Source::System => system_now(),
             Source::Told(now) => now(),
         }
+    }
+
+    /// A number from 0 up to 1, another each time.
+    pub fn jitter(&self) -> f64 {
+        (self.jitter)()
     }
 
     /// Waits `duration` of this clock's time.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use url::Url;
 
 use crate::authorizer::{Granted, Renewal};
 use crate::error::Error;
+use crate::http;
 use crate::id::{AuthorizerAppId, ComponentAppId};
 use crate::time::{Clock, Deadline, Timestamp};
 use crate::token::{
@@ -25,7 +27,7 @@ use answer::Fault;
 /// A client of `api.weixin.qq.com`.
 #[derive(Clone)]
 pub struct Wechat {
-    http: reqwest::Client,
+    http: SharedHttpConnector,
     base: Url,
     clock: Clock,
 }
@@ -86,7 +88,7 @@ impl Wechat {
     ///
     /// # Errors
     /// [`Error::Config`] if `base` is not an http or https URL.
-    pub fn new(http: reqwest::Client, base: &str, clock: Clock) -> Result<Self, Error> {
+    pub fn new(http: SharedHttpConnector, base: &str, clock: Clock) -> Result<Self, Error> {
         let base = Url::parse(base)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
@@ -96,8 +98,7 @@ impl Wechat {
 
     /// Opens a connection, so that the first call finds one; whether it can be opened is the first call's business.
     pub async fn warm(&self) {
-        let request = self.http.head(self.base.clone()).timeout(CALL_TIMEOUT);
-        drop(request.send().await);
+        http::open(&self.http, self.base.as_str(), CALL_TIMEOUT).await;
     }
 
     /// Starts the ticket pushes again, or finds them running.
@@ -317,7 +318,7 @@ impl Wechat {
             if !error.is_transient() || tried == MAX_TRIES || deadline.remaining() <= backoff {
                 return Err(error.into());
             }
-            self.clock.sleep(backoff.mul_f64(rand::random())).await;
+            self.clock.sleep(backoff.mul_f64(self.clock.jitter())).await;
         }
     }
 
@@ -336,20 +337,15 @@ impl Wechat {
             url.query_pairs_mut()
                 .append_pair("component_access_token", token.expose());
         }
-        let response = self
-            .http
-            .post(url)
-            .header(http::header::CONTENT_TYPE, "application/json")
-            .body(body.to_string())
-            .timeout(CALL_TIMEOUT.min(deadline.remaining()))
-            .send()
+        let timeout = CALL_TIMEOUT.min(deadline.remaining());
+        let response = http::post_json(&self.http, url.as_str(), body.to_string(), timeout)
             .await
-            .map_err(|error| fault(Fault::unreachable(error)))?;
+            .map_err(|error| fault(Fault::Unreachable(Box::new(error))))?;
         if !response.status().is_success() {
             return Err(fault(Fault::Status(response.status().as_u16())));
         }
-        let text = answer::read_body(response).await.map_err(fault)?;
-        answer::read(&text).map_err(fault)
+        let answer = response.body().bytes().unwrap_or_default();
+        answer::read(answer).map_err(fault)
     }
 }
 

@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::types::{
     TimeToLiveSpecification,
 };
 use aws_sdk_secretsmanager::config::{BehaviorVersion, Region};
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use component_core::aws::Aws;
 use dynoxide::Database;
 use serde_json::json;
@@ -45,7 +46,7 @@ impl Emulators {
     /// # Errors
     /// Whatever keeps one of them from starting.
     pub async fn start(
-        http: &reqwest::Client,
+        http: &SharedHttpConnector,
         data: Option<&Path>,
         settings: &Settings,
     ) -> Result<Self, Error> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use auth_callback::AuthCallback;
 use auth_start::{AuthStart, Pages};
 use authorizer_sync::AuthorizerSync;
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use component_core::credentials::Vault;
 use component_core::renew::Tokens;
 use component_core::store::Store;
@@ -40,8 +41,8 @@ pub struct Parts {
     pub dynamodb: aws_sdk_dynamodb::Client,
     /// A client of the secret's keeper.
     pub secretsmanager: aws_sdk_secretsmanager::Client,
-    /// The client for WeChat.
-    pub http: reqwest::Client,
+    /// The way to WeChat.
+    pub wechat: SharedHttpConnector,
     /// WeChat: its API and its pages.
     pub wechat_url: String,
     /// The time.
@@ -72,7 +73,7 @@ impl Functions {
         };
         let tokens = async || {
             let clock = parts.clock.clone();
-            let wechat = Wechat::new(parts.http.clone(), &parts.wechat_url, clock.clone())?;
+            let wechat = Wechat::new(parts.wechat.clone(), &parts.wechat_url, clock.clone())?;
             Ok::<_, Error>(Tokens::new(store(), wechat, vault().await?, clock))
         };
         Ok(Self {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use clap::Parser;
 use component_core::http;
 use component_core::time::{Clock, Timestamp};
@@ -88,10 +89,11 @@ async fn run(options: &Options, clock: SimClock) -> Result<ExitCode, Error> {
     tokio::spawn(simulator.clone().serve(wechat));
 
     let http = http::client()?;
-    let emulators = Emulators::start(&http, options.data.as_deref(), &settings).await?;
+    let connector = http::connector(http.clone());
+    let emulators = Emulators::start(&connector, options.data.as_deref(), &settings).await?;
     let latest = emulators.forget_wechat().await?;
     clock.set(latest.max(clock.now()));
-    let parts = parts(&emulators, &http, &wechat_url, &clock, options.speed);
+    let parts = parts(&emulators, connector, &wechat_url, &clock, options.speed);
     let functions = Arc::new(Functions::start(&parts).await?);
     let stream = Stream::open(emulators.database.clone())?;
     let served = tokio::spawn(axum::serve(app, door::router(functions.clone())).into_future());
@@ -118,7 +120,7 @@ async fn run(options: &Options, clock: SimClock) -> Result<ExitCode, Error> {
 
 fn parts(
     emulators: &Emulators,
-    http: &reqwest::Client,
+    connector: SharedHttpConnector,
     wechat_url: &str,
     clock: &SimClock,
     speed: u32,
@@ -127,7 +129,7 @@ fn parts(
     Parts {
         dynamodb: emulators.dynamodb.clone(),
         secretsmanager: emulators.secretsmanager.clone(),
-        http: http.clone(),
+        wechat: connector,
         wechat_url: wechat_url.to_owned(),
         clock: Clock::told(move || Timestamp::from_secs(told.now()), speed),
         return_origins: Vec::new(),

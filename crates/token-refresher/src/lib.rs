@@ -52,11 +52,14 @@ impl TokenRefresher {
             stop(&run, &error);
         }
         // Another order each time, so that a run that is cut short leaves out others.
-        let first: u64 = rand::random_range(0..DUE_SHARDS);
-        for shard in 0..DUE_SHARDS {
-            self.renew_shard((first + shard) % DUE_SHARDS, &run, deadline)
-                .await?;
+        let mut shards: Vec<_> = (0..DUE_SHARDS)
+            .map(|shard| (self.tokens.clock.jitter(), shard))
+            .collect();
+        shards.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+        for (_jitter, shard) in shards {
+            self.renew_shard(shard, &run, deadline).await?;
         }
+
         let run = run.into_inner().unwrap_or_else(PoisonError::into_inner);
         let Run {
             renewed,

@@ -200,7 +200,7 @@ impl Tokens {
         refused: &[Secret<AuthorizerRefreshToken>],
         deadline: Deadline,
     ) -> bool {
-        let jitter = rand::random();
+        let jitter = self.clock.jitter();
         let next = |row: &Authorizer| row.renewed(lease, renewal, refused, jitter);
         match self.keep(row, next, deadline).await {
             Ok(Kept::Changed(row)) => row.standing == Standing::Authorized,
@@ -234,8 +234,8 @@ impl Tokens {
         error: Error,
         deadline: Deadline,
     ) -> Result<T, Error> {
-        let retry_after =
-            (!error.is_component_wide()).then(|| row.backoff(self.clock.now(), rand::random()));
+        let retry_after = (!error.is_component_wide())
+            .then(|| row.backoff(self.clock.now(), self.clock.jitter()));
         let failure = self.failure(&error);
         let next = |row: &Authorizer| Some(row.failed(lease, &failure, retry_after));
         if let Err(error) = self.keep(row, next, deadline).await {

@@ -168,8 +168,8 @@ impl Tokens {
         if deadline.remaining() < POLL * 2 {
             return false;
         }
-        let jitter: f64 = rand::random();
-        self.clock.sleep(POLL.mul_f64(0.5 + jitter)).await;
+        let spread = 0.5 + self.clock.jitter();
+        self.clock.sleep(POLL.mul_f64(spread)).await;
         true
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Source: <https://developers.weixin.qq.com/doc/oplatform/developers/errCode/errCode.html>
 
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
@@ -27,7 +28,7 @@ pub struct WechatError {
 pub(super) enum Fault {
     /// No connection, no answer in time, or half an answer: whether the call took effect is not known.
     #[error("did not answer")]
-    Unreachable(#[source] reqwest::Error),
+    Unreachable(#[source] Box<ConnectorError>),
     /// An HTTP status that WeChat's API does not use.
     #[error("answered with HTTP status {0}")]
     Status(u16),
@@ -177,27 +178,6 @@ impl WechatError {
         };
         format!("{what} ({endpoint} answered errcode {errcode})")
     }
-}
-
-impl Fault {
-    /// Takes the URL out of the error: its query holds the token.
-    pub(super) fn unreachable(error: reqwest::Error) -> Self {
-        Self::Unreachable(error.without_url())
-    }
-}
-
-/// More than WeChat's longest answer, a full page of the authorizer list, by far.
-const MAX_ANSWER_BYTES: usize = 1024 * 1024;
-
-pub(super) async fn read_body(mut response: reqwest::Response) -> Result<Vec<u8>, Fault> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(Fault::unreachable)? {
-        body.extend_from_slice(&chunk);
-        if body.len() > MAX_ANSWER_BYTES {
-            return Err(Fault::Unreadable);
-        }
-    }
-    Ok(body)
 }
 
 #[derive(Deserialize)]
