@@ -1,5 +1,6 @@
 //! Stories over the shipped handlers, one file a subject, all on `world`.
 
+mod log;
 mod wire;
 mod world;
 
@@ -12,4 +13,5 @@ mod patience;
 mod pushes;
 mod reconcile;
 mod refresher;
+mod stacks;
 mod story;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::lease::{Failure, Lease, LeaseSlot};
+use crate::authorizer::MAX_CLOCK_SKEW;
+use crate::lease::{Failure, Lease, LeaseSlot, Need};
+use crate::time::Timestamp;
 use crate::token::{ComponentAccessToken, Expiring};
 
 /// The component's access token as it stands in the table.
@@ -40,6 +42,17 @@ impl Component {
         next
     }
 
+    /// Whether at `now` a refusal of the stored token means that somebody who does not write this row has had another
+    /// one from WeChat: it should be good, and no call of ours had an outcome that is not known since it came.
+    pub fn is_displaced(&self, need: &Need<ComponentAccessToken>, now: Timestamp) -> bool {
+        let refused = self.access_token.as_ref();
+        let should_be_good = |token: &Expiring<_>| token.lasts(now, MAX_CLOCK_SKEW);
+        let given_back = self.lease.until == Timestamp::default();
+        refused.is_some_and(|token| need.is_about(token) && should_be_good(token))
+            && self.failure.is_none()
+            && given_back
+    }
+
     /// The row once the holder of `lease` has given up; the token it has stays.
     #[must_use]
     pub fn failed(&self, lease: Lease, failure: &Failure) -> Self {
@@ -53,7 +66,6 @@ impl Component {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Timestamp;
     use crate::token::Secret;
 
     fn token(value: &str) -> Expiring<ComponentAccessToken> {
@@ -102,6 +114,27 @@ mod tests {
             error: "no_verify_ticket: wait".to_owned(),
             until: Timestamp::from_secs(1_700_000_005),
         }
+    }
+
+    #[test]
+    fn a_refusal_that_nothing_of_ours_explains_is_somebody_elses_doing() {
+        const NOW: Timestamp = Timestamp::from_secs(1_700_001_000);
+        let ours = leased(1).renewed(lease(1), &token("ours"));
+        let refused = |value| Need::lasting(Duration::ZERO).replacing(token(value).secret);
+        let near_its_end = token("ours").expires_at - Duration::from_secs(59);
+        assert!(ours.is_displaced(&refused("ours"), NOW));
+        assert!(!ours.is_displaced(&refused("before"), NOW));
+        assert!(!ours.is_displaced(&Need::lasting(Duration::ZERO), NOW));
+        assert!(!ours.is_displaced(&refused("ours"), near_its_end));
+        assert!(!Component::default().is_displaced(&refused("ours"), NOW));
+        // A renewal failed, or its caller was never heard of again: WeChat may have given a token all the same.
+        let failed = ours.failed(lease(1), &failure());
+        assert!(!failed.is_displaced(&refused("ours"), NOW));
+        let abandoned = Component {
+            lease: leased(2).lease,
+            ..ours
+        };
+        assert!(!abandoned.is_displaced(&refused("ours"), NOW));
     }
 
     #[test]

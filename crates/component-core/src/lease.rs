@@ -142,7 +142,7 @@ impl<K: Clone> Need<K> {
         until: Timestamp,
     ) -> Turn<K> {
         match token {
-            Some(token) if self.takes(token) && token.lasts(now, self.lasting) => {
+            Some(token) if !self.is_about(token) && token.lasts(now, self.lasting) => {
                 Turn::Serve(token.clone())
             }
             _ if now < slot.until => Turn::Wait,
@@ -155,11 +155,12 @@ impl<K: Clone> Need<K> {
 
     /// Whether `token`, too short-lived though it may be, is better at `now` than an error.
     pub fn is_eased_by(&self, token: &Expiring<K>, now: Timestamp) -> bool {
-        self.takes(token) && token.lasts(now, self.least)
+        !self.is_about(token) && token.lasts(now, self.least)
     }
 
-    fn takes(&self, token: &Expiring<K>) -> bool {
-        self.refused.as_ref() != Some(&token.secret)
+    /// Whether `token` is the one that WeChat has refused.
+    pub fn is_about(&self, token: &Expiring<K>) -> bool {
+        self.refused.as_ref() == Some(&token.secret)
     }
 }
 

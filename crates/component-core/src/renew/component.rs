@@ -93,11 +93,15 @@ impl Tokens {
         deadline: Deadline,
     ) -> Result<Expiring<ComponentAccessToken>, Error> {
         let row = self.store.component().await?;
+        let displaced = row.is_displaced(need, self.clock.now());
         let deadline = self.patience(need, row.token(), deadline);
         let (row, lease) = match self.take_turn(row, need, deadline).await? {
             Taken::Token(token) => return Ok(token),
             Taken::Lease(row, lease) => (row, lease),
         };
+        if displaced {
+            self.say_displaced().await;
+        }
         let asked = self.ask_for_component_token(deadline).await;
         let next = |row: &Component| {
             Some(match &asked {
@@ -116,6 +120,16 @@ impl Tokens {
             }
             (Err(error), _) => self.ease(need, row.token(), error),
         }
+    }
+
+    /// Two that renew the tokens of one component end each other's, every five minutes and for ever.
+    async fn say_displaced(&self) {
+        let credentials = self.vault.current().await;
+        tracing::error!(
+            component_appid = credentials.push.component_appid.as_str(),
+            "WeChat refuses a component access token that should be good: somebody else renews the tokens of this component, \
+             and each ends the other's; give the other stack a component of its own, or let it ask this one's token getter"
+        );
     }
 
     async fn ask_for_component_token(

@@ -1,0 +1,50 @@
+//! What the functions say while a test listens.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use tracing::Level;
+use tracing::subscriber::DefaultGuard;
+
+/// Listens to this thread's log until it is dropped.
+pub(crate) struct Log {
+    written: Written,
+    _listening: DefaultGuard,
+}
+
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub(crate) fn listen() -> Self {
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(Level::INFO)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        Self {
+            written,
+            _listening: tracing::subscriber::set_default(subscriber),
+        }
+    }
+
+    /// The lines so far that contain `what`.
+    pub(crate) fn lines(&self, what: &str) -> Vec<String> {
+        let written = self.written.0.lock().unwrap();
+        let log = String::from_utf8_lossy(&written);
+        let lines = log.lines().filter(|line| line.contains(what));
+        lines.map(str::to_owned).collect()
+    }
+}
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
