@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
     SharedHttpConnector,
@@ -12,6 +13,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
+use serde_json::Value;
 
 /// What befalls a request.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +26,8 @@ pub(crate) enum Cut {
     Throttled,
     /// Nothing has happened, and no answer ever comes.
     Hangs,
+    /// Somebody else writes the row just before: a condition on its generation fails.
+    Raced,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -33,12 +37,15 @@ pub(crate) struct Wire(Arc<Mutex<State>>);
 struct State {
     calls: BTreeMap<String, u64>,
     cuts: Vec<(String, Cut, u32)>,
+    /// Writes past this wire.
+    rival: Option<aws_sdk_dynamodb::Client>,
 }
 
 impl Wire {
     /// The same client, over this wire.
     pub(crate) fn through(&self, client: &aws_sdk_dynamodb::Client) -> aws_sdk_dynamodb::Client {
         let inner = client.config().http_client().expect("it has a client");
+        self.0.lock().unwrap().rival = Some(client.clone());
         let config = client.config().to_builder().http_client(self.around(inner));
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
@@ -113,6 +120,14 @@ impl HttpConnector for WiredConnector {
             Some(Cut::Before) => HttpConnectorFuture::ready(Err(broken())),
             Some(Cut::Hangs) => HttpConnectorFuture::new(std::future::pending()),
             Some(Cut::Throttled) => HttpConnectorFuture::ready(Ok(throttled())),
+            Some(Cut::Raced) => {
+                let rival = self.wire.0.lock().unwrap().rival.clone();
+                let inner = self.inner.clone();
+                HttpConnectorFuture::new(async move {
+                    race(&rival.expect("the wire of a table"), &request).await;
+                    inner.call(request).await
+                })
+            }
             Some(Cut::AnswerLost) => {
                 let effect = self.inner.call(request);
                 HttpConnectorFuture::new(async move {
@@ -122,6 +137,22 @@ impl HttpConnector for WiredConnector {
             }
         }
     }
+}
+
+/// Writes the row that `put` is about to write, if there is one.
+async fn race(rival: &aws_sdk_dynamodb::Client, put: &HttpRequest) {
+    let put: Value = serde_json::from_slice(put.body().bytes().expect("a body")).expect("JSON");
+    let table = put["TableName"].as_str().expect("a table");
+    let pk = put["Item"]["pk"]["S"].as_str().expect("a key");
+    let write = rival
+        .update_item()
+        .table_name(table)
+        .key("pk", AttributeValue::S(pk.to_owned()))
+        .update_expression("ADD generation :one")
+        .condition_expression("attribute_exists(pk)")
+        .expression_attribute_values(":one", AttributeValue::N("1".to_owned()));
+    // A row that is not there yet is nobody's to write.
+    drop(write.send().await);
 }
 
 fn broken() -> ConnectorError {
