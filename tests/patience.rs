@@ -30,6 +30,65 @@ async fn what_wechat_has_just_refused_is_not_asked_again_for_each_caller() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_lasts_is_tried_ever_more_seldom_and_its_end_is_found_by_the_schedule() {
+    let world = World::with_authorizer().await;
+    for (endpoint, request) in [
+        ("api_component_token", json!({ "component": true })),
+        (
+            "api_authorizer_token",
+            json!({ "authorizer_appid": appid() }),
+        ),
+    ] {
+        world.pass(Duration::from_hours(2)).await;
+        let fault = Fault::new(endpoint, FaultEffect::Errcode(45009));
+        world.simulator.fault(fault.times(20));
+        world.simulator.reset_calls();
+        for _caller in 0..360 {
+            world.clock.advance(10);
+            let refused = world.ask(request.clone()).await.unwrap_err();
+            assert_eq!(refused.code(), "wechat_rejected");
+        }
+        let calls = world.wechat_calls(endpoint);
+        assert!((15..=20).contains(&calls), "{calls} calls in an hour");
+        world.push_ticket().await;
+        while world.wechat_calls(endpoint) < 20 {
+            world
+                .http
+                .post(format!(
+                    "{}/cgi-bin/component/{endpoint}",
+                    world.parts.wechat_url
+                ))
+                .send()
+                .await
+                .unwrap();
+        }
+        world.refresh().await;
+        world.ask(request).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_refused_ticket_is_sent_again_by_the_schedule_alone_until_it_is_pushed_again() {
+    const ENDPOINT: &str = "api_component_token";
+    let world = World::with_ticket().await;
+    let fault = Fault::new(ENDPOINT, FaultEffect::Errcode(61006));
+    world.simulator.fault(fault.times(2));
+    world.fault("api_start_push_ticket", FaultEffect::Errcode(45009));
+    for _caller in 0..20 {
+        world.clock.advance(1);
+        let refused = world.ask(json!({ "component": true })).await.unwrap_err();
+        assert_eq!(refused.code(), "no_verify_ticket");
+    }
+    assert_eq!(world.wechat_calls(ENDPOINT), 1);
+    assert_eq!(world.refresh().await["stopped"], "no_verify_ticket");
+    assert_eq!(world.wechat_calls(ENDPOINT), 2);
+    // The very same ticket.
+    world.push_ticket().await;
+    world.ask(json!({ "component": true })).await.unwrap();
+    assert_eq!(world.wechat_calls(ENDPOINT), 3);
+}
+
+#[tokio::test]
 async fn a_token_that_is_still_good_costs_no_call_a_caller_while_wechat_refuses() {
     let world = World::with_authorizer().await;
     let first = world.token(appid()).await.unwrap();

@@ -33,6 +33,7 @@ async fn a_component_token_survives_whatever_wechat_answers() {
         let calls = world.wechat_calls(ENDPOINT);
         assert!(calls <= 3, "{}: {calls} calls", case.what);
         world.end_faults(ENDPOINT).await;
+        world.push_ticket().await;
         let token = component_token(&world).await;
         assert!(world.simulator.component_token_works(&token));
     }

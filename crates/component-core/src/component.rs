@@ -111,6 +111,7 @@ mod tests {
 
     fn failure() -> Failure {
         Failure {
+            refusals: 1,
             error: "no_verify_ticket: wait".to_owned(),
             until: Timestamp::from_secs(1_700_000_005),
         }

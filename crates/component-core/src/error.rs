@@ -1,11 +1,11 @@
 //! What can go wrong, and the only place where it becomes a code, a status or a sentence.
 
-use std::time::Duration;
-
 use http::StatusCode;
 
 use crate::id::AuthorizerAppId;
+use crate::lease::Failure;
 use crate::push::PushError;
+use crate::time::Timestamp;
 use crate::wechat::{Refusal, WechatError};
 
 /// An error of any flow. Its text is for the log; callers outside get [`Error::code`] and [`Error::advice`].
@@ -68,9 +68,6 @@ pub enum Error {
 /// Marks a remembered failure that was the component's trouble.
 const COMPONENT_WIDE: &str = "component-wide ";
 
-/// Short enough to notice when the cause is mended, and long enough that a thousand callers are no storm of calls.
-const REFUSAL_PAUSE: Duration = Duration::from_secs(2);
-
 const NO_VERIFY_TICKET: &str = "no_verify_ticket";
 const WECHAT_REJECTED: &str = "wechat_rejected";
 const WECHAT_UNAVAILABLE: &str = "wechat_unavailable";
@@ -93,16 +90,19 @@ impl Error {
         }
     }
 
-    /// For how long the next try would only be refused again. What is ours may be mended at any moment, a ticket may
-    /// come, and whatever else befalls a call may pass.
-    pub(crate) fn pause(&self) -> Duration {
+    /// What a row remembers of it after the failure `before`: see [`Error::remembered`].
+    ///
+    /// The next try would only be refused again if this was WeChat's refusal; what is ours may be mended at any moment, a
+    /// ticket may come, and whatever else befalls a call may pass.
+    pub(crate) fn to_failure(&self, before: Option<&Failure>, now: Timestamp) -> Failure {
         match self {
-            Self::Wechat(error) if error.is_answer() => REFUSAL_PAUSE,
-            _ => Duration::ZERO,
+            Self::Wechat(error) if error.is_answer() => {
+                Failure::refusal(self.to_remember(), before, now)
+            }
+            _ => Failure::passing(self.to_remember(), now),
         }
     }
 
-    /// What a row remembers of it: see [`Error::remembered`].
     pub(crate) fn to_remember(&self) -> String {
         let mark = if self.is_component_wide() {
             COMPONENT_WIDE

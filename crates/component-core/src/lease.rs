@@ -52,9 +52,19 @@ enum AfterFailure {
 pub struct Failure {
     /// The error, as [`crate::error::Error`] reads it back.
     pub error: String,
+    /// How many refusals in a row it makes; zero if WeChat did not refuse but could not be asked.
+    pub refusals: u32,
     /// Until then it would be no different: callers are told so, instead of WeChat being asked for each of them.
     pub until: Timestamp,
 }
+
+/// After the first refusal; doubled with each further one. Short enough to notice when the cause is mended, and long
+/// enough that a thousand callers are no storm of calls.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+
+/// The schedule tries every five minutes whatever was refused, so nobody else need try more seldom than that. More often
+/// would use up a day's quota of calls by calls that are refused.
+const MAX_PAUSE: Duration = Duration::from_mins(5);
 
 /// What to do for a caller.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,6 +75,28 @@ pub enum Turn<K> {
     Wait,
     /// The lease is his, once the row is written with this slot.
     Renew(LeaseSlot),
+}
+
+impl Failure {
+    /// A failure that may pass at any moment.
+    pub const fn passing(error: String, now: Timestamp) -> Self {
+        Self {
+            error,
+            refusals: 0,
+            until: now,
+        }
+    }
+
+    /// A refusal by WeChat, after the failure `before` it.
+    pub fn refusal(error: String, before: Option<&Self>, now: Timestamp) -> Self {
+        let refusals_before = before.map_or(0, |failure| failure.refusals);
+        let pause = FIRST_PAUSE.saturating_mul(1 << refusals_before.min(10));
+        Self {
+            error,
+            refusals: refusals_before.saturating_add(1),
+            until: now + pause.min(MAX_PAUSE),
+        }
+    }
 }
 
 impl LeaseSlot {
@@ -130,7 +162,12 @@ impl<K: Clone> Need<K> {
 
     /// Whether at `now` a failure is to be shared instead of tried for.
     pub fn shares(&self, failure: &Failure, now: Timestamp) -> bool {
-        self.after_failure == AfterFailure::Share && now < failure.until
+        self.shares_refusals() && now < failure.until
+    }
+
+    /// Whether what WeChat has refused is not to be tried again.
+    pub fn shares_refusals(&self) -> bool {
+        self.after_failure == AfterFailure::Share
     }
 
     /// Whose turn it is at `now`, given a row's token and slot; a lease taken now would end at `until`.
@@ -251,6 +288,23 @@ mod tests {
             };
             assert_eq!(turn, Turn::Renew(taken));
         }
+    }
+
+    #[test]
+    fn each_refusal_in_a_row_is_shared_for_twice_as_long_up_to_the_schedules_own_time() {
+        let mut before = None;
+        for (times, secs) in [2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300, 300]
+            .into_iter()
+            .enumerate()
+        {
+            let refusal = Failure::refusal("no".to_owned(), before.as_ref(), NOW);
+            assert_eq!(refusal.until, NOW + Duration::from_secs(secs), "{times}");
+            before = Some(refusal);
+        }
+        let passing = Failure::passing("not reached".to_owned(), NOW);
+        assert!(!Need::<ComponentAccessToken>::lasting(MINUTE).shares(&passing, NOW));
+        let again = Failure::refusal("no".to_owned(), Some(&passing), NOW);
+        assert_eq!(again.until, NOW + Duration::from_secs(2));
     }
 
     #[test]

@@ -14,6 +14,7 @@ fn unknown() -> Authorizer {
 
 fn failure(error: &str) -> Failure {
     Failure {
+        refusals: 1,
         error: error.to_owned(),
         until: NOW,
     }

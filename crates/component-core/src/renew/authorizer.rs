@@ -236,8 +236,10 @@ impl Tokens {
     ) -> Result<T, Error> {
         let retry_after = (!error.is_component_wide())
             .then(|| row.backoff(self.clock.now(), self.clock.jitter()));
-        let failure = self.failure(&error);
-        let next = |row: &Authorizer| Some(row.failed(lease, &failure, retry_after));
+        let next = |row: &Authorizer| {
+            let failure = error.to_failure(row.failure.as_ref(), self.clock.now());
+            Some(row.failed(lease, &failure, retry_after))
+        };
         if let Err(error) = self.keep(row, next, deadline).await {
             error.log("noting a failed renewal");
         }

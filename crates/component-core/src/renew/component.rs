@@ -102,11 +102,14 @@ impl Tokens {
         if displaced {
             self.say_displaced().await;
         }
-        let asked = self.ask_for_component_token(deadline).await;
+        let asked = self.ask_for_component_token(need, deadline).await;
         let next = |row: &Component| {
             Some(match &asked {
                 Ok(token) => row.renewed(lease, token),
-                Err(error) => row.failed(lease, &self.failure(error)),
+                Err(error) => {
+                    let failure = error.to_failure(row.failure.as_ref(), self.clock.now());
+                    row.failed(lease, &failure)
+                }
             })
         };
         let kept = self.keep(row.clone(), next, deadline).await;
@@ -132,15 +135,19 @@ impl Tokens {
         );
     }
 
+    /// Sends the newest ticket, and each that comes while WeChat refuses the one before. One that it has refused is known
+    /// to be of no use; only the schedule finds out whether that has changed.
     async fn ask_for_component_token(
         &self,
+        need: &Need<ComponentAccessToken>,
         deadline: Deadline,
     ) -> Result<Expiring<ComponentAccessToken>, Error> {
         let credentials: Arc<Credentials> = self.vault.current().await;
         let component = &credentials.push.component_appid;
         let mut tried = None;
         while let Some(stored) = self.store.ticket().await? {
-            if tried.as_ref() == Some(&stored.ticket) {
+            let known_as_refused = stored.is_refused && need.shares_refusals();
+            if tried == Some(stored.created_at) || known_as_refused {
                 break;
             }
             let asked = self
@@ -148,7 +155,10 @@ impl Tokens {
                 .component_token(component, &credentials.appsecret, &stored.ticket, deadline)
                 .await;
             match asked {
-                Err(error) if error.is_refusal(&Refusal::Ticket) => tried = Some(stored.ticket),
+                Err(error) if error.is_refusal(&Refusal::Ticket) => {
+                    tried = Some(stored.created_at);
+                    self.store.note_refused_ticket(stored.created_at).await?;
+                }
                 asked => return asked,
             }
         }

@@ -149,14 +149,6 @@ impl Tokens {
         }
     }
 
-    /// What a row remembers of an error.
-    pub(super) fn failure(&self, error: &Error) -> Failure {
-        Failure {
-            error: error.to_remember(),
-            until: self.clock.now() + error.pause(),
-        }
-    }
-
     /// When a lease ends that is taken now by somebody who must have finished at `deadline`.
     pub(crate) fn lease_end(&self, deadline: Deadline) -> Timestamp {
         let answered_by = self.clock.now() + CALL_TIMEOUT;

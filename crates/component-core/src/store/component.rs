@@ -13,6 +13,10 @@ use crate::token::{Secret, VerifyTicket};
 const TICKET: &str = "component#ticket";
 const TOKEN: &str = "component#token";
 
+/// `create_time` of the ticket that WeChat refused last. The receiver leaves it alone, since what is pushed later is newer,
+/// even the same ticket.
+const REFUSED: &str = "refused_create_time";
+
 /// The newest verify ticket.
 #[derive(Debug)]
 pub struct StoredTicket {
@@ -20,6 +24,8 @@ pub struct StoredTicket {
     pub ticket: Secret<VerifyTicket>,
     /// `CreateTime` of the newest push that carried it.
     pub created_at: Timestamp,
+    /// Whether WeChat has refused it since.
+    pub is_refused: bool,
 }
 
 /// What became of a pushed ticket.
@@ -79,6 +85,23 @@ impl Store {
     pub async fn ticket(&self) -> Result<Option<StoredTicket>, Error> {
         let item = self.get("read the verify ticket", TICKET).await?;
         Ok(item.as_ref().and_then(read_ticket))
+    }
+
+    /// Notes that WeChat has refused a ticket as it was pushed at `created_at`.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn note_refused_ticket(&self, created_at: Timestamp) -> Result<(), Error> {
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(TICKET))
+            .update_expression("SET refused_create_time = :refused")
+            .expression_attribute_values(":refused", time(created_at))
+            .send()
+            .await
+            .map_err(|error| failure("note a refused ticket", error))?;
+        Ok(())
     }
 
     /// The newest ticket and when it came, for the one who watches the pushes: he also notes when its value changes,
@@ -167,9 +190,13 @@ impl Store {
 }
 
 fn read_ticket(item: &Item) -> Option<StoredTicket> {
+    let created_at = item.time("create_time")?;
     Some(StoredTicket {
         ticket: item.secret("ticket")?,
-        created_at: item.time("create_time")?,
+        created_at,
+        is_refused: item
+            .time(REFUSED)
+            .is_some_and(|refused| created_at <= refused),
     })
 }
 

@@ -87,12 +87,17 @@ impl Item {
     pub(super) fn failure(&self) -> Option<Failure> {
         Some(Failure {
             error: self.text("failure")?.to_owned(),
+            refusals: self
+                .number("failure_refusals")
+                .and_then(|count| u32::try_from(count).ok())
+                .unwrap_or_default(),
             until: self.time("failure_until").unwrap_or_default(),
         })
     }
 
     pub(super) fn set_failure(&mut self, failure: &Failure) {
         self.set_text("failure", &failure.error);
+        self.set_number("failure_refusals", failure.refusals.into());
         self.set_time("failure_until", failure.until);
     }
 
