@@ -54,9 +54,14 @@ impl World {
 
     /// Nothing has happened yet in a WeChat with these settings.
     pub(crate) async fn with(settings: Settings) -> Self {
+        // Waiting is fifty times as fast, and moves nothing.
+        Self::on(SimClock::hand_moved(BEGINNING), 50, settings).await
+    }
+
+    /// Nothing has happened yet; the functions' clock tells what `clock` does, and waits `pace` times as fast.
+    pub(crate) async fn on(clock: SimClock, pace: u32, settings: Settings) -> Self {
         let http = component_core::http::client().unwrap();
         let connector = component_core::http::connector(http.clone());
-        let clock = SimClock::hand_moved(BEGINNING);
         let settings = Settings {
             authorization_host: Some(HOST.to_owned()),
             ..settings
@@ -74,8 +79,7 @@ impl World {
             secretsmanager: emulators.secretsmanager.clone(),
             wechat: connector,
             wechat_url,
-            // Waiting is fifty times as fast, and moves nothing.
-            clock: Clock::told(move || Timestamp::from_secs(told.now()), 50),
+            clock: Clock::told(move || Timestamp::from_secs(told.now()), pace),
             return_origins: vec!["https://shop.example".to_owned()],
         };
         let functions = Arc::new(Functions::start(&parts).await.unwrap());
