@@ -1,11 +1,18 @@
-//! Stories over the shipped handlers, one file a subject, all on `world`.
+//! Stories over the shipped handlers, one file a subject, all on `world`; and over their release binaries, on `processes`.
 
 mod log;
 mod wire;
 mod world;
 
+#[cfg(target_os = "linux")]
+mod gate;
+#[cfg(target_os = "linux")]
+mod processes;
+
 mod authorization;
 mod budgets;
+#[cfg(target_os = "linux")]
+mod crash;
 mod events;
 mod faults;
 mod getter;

@@ -1,0 +1,296 @@
+//! The functions as processes: their release binaries, each behind a Lambda Runtime API of its own.
+
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path as UrlPath, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use local::emulators::{SECRET, TABLE};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+/// The binaries under test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Function {
+    TicketReceiver,
+    AuthCallback,
+    AuthorizerSync,
+    TokenRefresher,
+    TokenGetter,
+}
+
+impl Function {
+    const ALL: [Self; 5] = [
+        Self::TicketReceiver,
+        Self::AuthCallback,
+        Self::AuthorizerSync,
+        Self::TokenRefresher,
+        Self::TokenGetter,
+    ];
+
+    /// The binary, which is the crate.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::TicketReceiver => "ticket-receiver",
+            Self::AuthCallback => "auth-callback",
+            Self::AuthorizerSync => "authorizer-sync",
+            Self::TokenRefresher => "token-refresher",
+            Self::TokenGetter => "token-getter",
+        }
+    }
+
+    /// `Timeout` in template.yaml: leases are measured by it.
+    const fn timeout(self) -> Duration {
+        match self {
+            Self::TicketReceiver => Duration::from_secs(5),
+            Self::AuthCallback | Self::TokenGetter => Duration::from_secs(25),
+            Self::AuthorizerSync | Self::TokenRefresher => Duration::from_mins(15),
+        }
+    }
+}
+
+/// A sandbox: one process of a function, which answers one invocation at a time until it ends. It ends with this value.
+pub(crate) struct Process {
+    invocations: mpsc::UnboundedSender<Invocation>,
+    kill: Arc<Notify>,
+    end: watch::Receiver<Option<ExitStatus>>,
+}
+
+/// What became of an invocation.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It was answered.
+    Answered(Value),
+    /// It failed: `errorType` and `errorMessage`.
+    Failed(Value),
+    /// Its process was killed before it said anything.
+    Killed,
+}
+
+struct Invocation {
+    event: Value,
+    answer: oneshot::Sender<Outcome>,
+}
+
+/// The Runtime API of one sandbox.
+struct Runtime {
+    timeout: Duration,
+    invocations: tokio::sync::Mutex<mpsc::UnboundedReceiver<Invocation>>,
+    running: Mutex<Option<oneshot::Sender<Outcome>>>,
+}
+
+const SIGKILL: i32 = 9;
+
+/// One invocation at a time and one id for all: nothing here tells them apart.
+const REQUEST_ID: &str = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";
+
+impl Process {
+    /// Starts a process that finds AWS and WeChat at the address `outside`.
+    pub(crate) async fn start(function: Function, outside: &str) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let child = command(function, outside, &address).spawn().unwrap();
+        let (invocations, queue) = mpsc::unbounded_channel();
+        let runtime = Arc::new(Runtime {
+            timeout: function.timeout(),
+            invocations: tokio::sync::Mutex::new(queue),
+            running: Mutex::new(None),
+        });
+        let (ended, end) = watch::channel(None);
+        let kill = Arc::new(Notify::new());
+        let killed = kill.clone();
+        tokio::spawn(async move {
+            let served = axum::serve(listener, router(runtime));
+            tokio::select! {
+                status = watch_over(child, &killed) => drop(ended.send(Some(status))),
+                _ = served.into_future() => {}
+            }
+        });
+        Self {
+            invocations,
+            kill,
+            end,
+        }
+    }
+
+    /// Brings an event, once the one before is answered.
+    pub(crate) async fn invoke(&self, event: &Value) -> Outcome {
+        let (answer, answered) = oneshot::channel();
+        let event = event.clone();
+        drop(self.invocations.send(Invocation { event, answer }));
+        tokio::select! {
+            biased;
+            Ok(outcome) = answered => outcome,
+            status = self.end() => {
+                // Whatever else ends a function is a fault of its own.
+                assert_eq!(status.signal(), Some(SIGKILL), "a function ended by itself");
+                Outcome::Killed
+            }
+        }
+    }
+
+    /// Ends it on the spot, by SIGKILL; it is gone when this is done.
+    pub(crate) async fn kill(&self) {
+        self.kill.notify_one();
+        self.end().await;
+    }
+
+    async fn end(&self) -> ExitStatus {
+        let mut end = self.end.clone();
+        let status = end.wait_for(Option::is_some).await.unwrap();
+        status.unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill.notify_one();
+    }
+}
+
+async fn watch_over(mut child: Child, kill: &Notify) -> ExitStatus {
+    tokio::select! {
+        status = child.wait() => return status.unwrap(),
+        () = kill.notified() => child.start_kill().unwrap(),
+    }
+    child.wait().await.unwrap()
+}
+
+/// The environment that Lambda and template.yaml give, and nothing else. `FUNCTION_LOGS=1` shows what they log.
+fn command(function: Function, outside: &str, runtime: &str) -> Command {
+    let mut command = Command::new(release().join(function.name()));
+    let log = || match std::env::var_os("FUNCTION_LOGS") {
+        Some(_) => Stdio::inherit(),
+        None => Stdio::null(),
+    };
+    command
+        .env_clear()
+        .env("AWS_LAMBDA_RUNTIME_API", runtime)
+        .env("AWS_LAMBDA_FUNCTION_NAME", function.name())
+        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+        .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("AWS_SESSION_TOKEN", "test")
+        .env("AWS_ENDPOINT_URL", outside)
+        .env("TABLE_NAME", TABLE)
+        .env("COMPONENT_SECRET_ARN", SECRET)
+        .stdin(Stdio::null())
+        .stdout(log())
+        .stderr(log())
+        .kill_on_drop(true);
+    if function != Function::TicketReceiver {
+        command.env("WECHAT_API_BASE_URL", outside);
+    }
+    command
+}
+
+/// Source: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
+fn router(runtime: Arc<Runtime>) -> Router {
+    let api = Router::new()
+        .route("/runtime/invocation/next", get(next))
+        .route("/runtime/invocation/{id}/response", post(response))
+        .route("/runtime/invocation/{id}/error", post(error))
+        .route("/runtime/init/error", post(init_error))
+        .with_state(runtime);
+    Router::new().nest("/2018-06-01", api)
+}
+
+async fn next(State(runtime): State<Arc<Runtime>>) -> Response {
+    let invocation = runtime.invocations.lock().await.recv().await;
+    let Some(Invocation { event, answer }) = invocation else {
+        // Nobody invokes it any more: it waits until it is killed.
+        return std::future::pending().await;
+    };
+    *runtime.running.lock().unwrap() = Some(answer);
+    let deadline = SystemTime::now() + runtime.timeout;
+    let deadline = deadline.duration_since(UNIX_EPOCH).unwrap().as_millis();
+    let arn = "arn:aws:lambda:us-east-1:123456789012:function:wechat";
+    let headers = [
+        ("lambda-runtime-aws-request-id", REQUEST_ID.to_owned()),
+        ("lambda-runtime-deadline-ms", deadline.to_string()),
+        ("lambda-runtime-invoked-function-arn", arn.to_owned()),
+        ("content-type", "application/json".to_owned()),
+    ];
+    (headers, event.to_string()).into_response()
+}
+
+async fn response(
+    State(runtime): State<Arc<Runtime>>,
+    UrlPath(_id): UrlPath<String>,
+    body: Bytes,
+) -> StatusCode {
+    runtime.settle(Outcome::Answered(json(&body)))
+}
+
+async fn error(
+    State(runtime): State<Arc<Runtime>>,
+    UrlPath(_id): UrlPath<String>,
+    body: Bytes,
+) -> StatusCode {
+    runtime.settle(Outcome::Failed(json(&body)))
+}
+
+async fn init_error(body: Bytes) -> StatusCode {
+    say(&format!("init failed: {}", json(&body)));
+    StatusCode::ACCEPTED
+}
+
+impl Runtime {
+    fn settle(&self, outcome: Outcome) -> StatusCode {
+        let running = self.running.lock().unwrap().take();
+        // Whoever invoked it may have given up.
+        drop(running.expect("an invocation runs").send(outcome));
+        StatusCode::ACCEPTED
+    }
+}
+
+fn json(body: &[u8]) -> Value {
+    serde_json::from_slice(body).unwrap_or_else(|_| json!(String::from_utf8_lossy(body)))
+}
+
+/// Where the release binaries are, once they are built.
+fn release() -> &'static Path {
+    static RELEASE: OnceLock<PathBuf> = OnceLock::new();
+    RELEASE.get_or_init(build)
+}
+
+/// Builds them beside this test, whose own build cargo has finished; from their crates alone, so that they have no features
+/// but those they are deployed with.
+fn build() -> PathBuf {
+    let here = std::env::current_exe().unwrap();
+    let target = here.ancestors().nth(3).expect("<target>/debug/deps/e2e");
+    say("cargo builds the functions in release; the first time, this takes minutes");
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    cargo
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["build", "--release", "--locked", "--quiet", "--target-dir"])
+        .arg(target)
+        .args(Function::ALL.map(|function| format!("--package={}", function.name())));
+    // What cargo tells this test about its own package would look to build scripts like a change.
+    for (name, _) in std::env::vars_os() {
+        let told = name.to_string_lossy();
+        if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
+    let built = cargo.status().unwrap();
+    assert!(built.success(), "the functions do not build");
+    target.join("release")
+}
+
+/// A line for the person who runs the tests, past the harness, which would keep it to itself.
+pub(crate) fn say(line: &str) {
+    drop(writeln!(std::io::stderr(), "{line}"));
+}
