@@ -21,4 +21,6 @@ mod pushes;
 mod reconcile;
 mod refresher;
 mod stacks;
+#[cfg(target_os = "linux")]
+mod stampede;
 mod story;
