@@ -53,6 +53,9 @@ impl Getters {
         let mut processes = Vec::new();
         for _ in 0..PROCESSES {
             let process = Process::start(Function::TokenGetter, &gate.url).await;
+            // It is there: what is measured is waiting, not starting.
+            let refused = process.invoke(&json!({})).await;
+            assert!(matches!(refused, Outcome::Failed(_)), "{refused:?}");
             processes.push(Arc::new(process));
         }
         Self {
@@ -137,13 +140,13 @@ impl Crowd {
         ));
     }
 
-    /// One caller for each process had to wait, which is more than one in a hundred. He was not there for longer than the one
+    /// A caller for each process had to wait, which is more than one in a hundred. He was not there for longer than the one
     /// call took, and as long again for the pauses between two looks and for a busy machine: a second call after the
     /// first, or the end of a lease, he would have seen later.
     #[track_caller]
     fn check_waited_for_one_call(&self) {
         let waited = |time: &&Duration| **time > CALL_TIME / 2;
-        assert_eq!(self.times.iter().filter(waited).count(), PROCESSES);
+        assert!(self.times.iter().filter(waited).count() >= PROCESSES);
         let p99 = self.time(99);
         assert!(p99 > CALL_TIME / 2 && p99 < CALL_TIME * 2, "{p99:?}");
     }

@@ -22,6 +22,8 @@ const DUE: u64 = 6000;
 /// Nothing that was given so long ago is due, and it was not given in this very second.
 const LATELY: u64 = 60;
 
+const REFRESH: &str = "token-refresher-schedule";
+
 /// What is under way when a process is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Story {
@@ -84,10 +86,8 @@ impl Story {
     pub(super) async fn prepare(self) -> Scene {
         let three = &DEMO_APPIDS[..3];
         match self {
-            Self::RefreshLate => Scene::of(three, ALL_OVER)
-                .await
-                .file("token-refresher-schedule"),
-            Self::RefreshAhead => Scene::of(three, DUE).await.file("token-refresher-schedule"),
+            Self::RefreshLate => Scene::of(three, ALL_OVER).await.file(REFRESH),
+            Self::RefreshAhead => Scene::of(three, DUE).await.file(REFRESH),
             Self::StaleAuthorizer => {
                 let scene = Scene::of(&[appid()], ALL_OVER).await;
                 scene.event(json!({ "authorizer_appid": appid() }))
@@ -102,22 +102,14 @@ impl Story {
                 scene.event(json!({ "authorizer_appid": appid(), "rotate_if": refused }))
             }
             Self::Authorized => Scene::of(&[], 0).await.consent().await.stream(),
-            Self::Reauthorized => Scene::of(&[appid()], ALL_OVER)
-                .await
-                .consent()
-                .await
-                .stream(),
+            Self::Reauthorized => {
+                let scene = Scene::of(&[appid()], ALL_OVER).await;
+                scene.consent().await.stream()
+            }
             Self::Revoked => {
                 let scene = Scene::of(&[appid()], LATELY).await;
-                assert!(
-                    scene
-                        .world
-                        .simulator
-                        .revoke(appid())
-                        .await
-                        .unwrap()
-                        .delivered
-                );
+                let pushed = scene.world.simulator.revoke(appid()).await.unwrap();
+                assert!(pushed.delivered);
                 scene.stream()
             }
             Self::Reconcile => {
