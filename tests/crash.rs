@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::gate::{KillPoint, Phase};
-use crate::processes::{Function, Outcome, Process, say};
+use crate::processes::{Function, MACHINE, Outcome, Process, say};
 
 mod scene;
 mod stories;
@@ -58,6 +58,8 @@ struct Run {
     calls: Vec<Vec<String>>,
     work: Semaphore,
     kills: Mutex<BTreeMap<Kill, u32>>,
+    /// From the kill until all was good again.
+    times: Mutex<Vec<Duration>>,
     failed: Mutex<Vec<u64>>,
 }
 
@@ -80,6 +82,7 @@ fn whatever_a_killed_process_leaves_is_made_good_within_one_lease() {
         Some(case) => case..case + 1,
         None => 0..variable("CRASHES").unwrap_or(CRASHES),
     };
+    let _mine = MACHINE.blocking_lock();
     let run = Run::new(seed);
     let crashes = cases.end - cases.start;
     say(&format!("{crashes} processes are killed, seed {seed}"));
@@ -113,6 +116,7 @@ impl Run {
             calls: rehearsed.to_vec(),
             work: Semaphore::new(AT_WORK),
             kills: Mutex::default(),
+            times: Mutex::default(),
             failed: Mutex::default(),
         }
     }
@@ -121,8 +125,9 @@ impl Run {
         let story = usize::try_from(case).unwrap() % Story::ALL.len();
         let (story, calls) = (Story::ALL[story], &self.calls[story]);
         let chance = StdRng::seed_from_u64(self.seed ^ case.rotate_left(32));
-        if let Ok(kill) = alone(play(story, chance, calls, &self.work)) {
+        if let Ok((kill, time)) = alone(play(story, chance, calls, &self.work)) {
             *self.kills.lock().unwrap().entry(kill).or_default() += 1;
+            self.times.lock().unwrap().push(time);
         } else {
             let seed = self.seed;
             say(&format!(
@@ -155,9 +160,17 @@ impl Run {
         let count = |kill| kills.get(&kill).copied().unwrap_or_default();
         let (late, missed) = (count(Kill::Late), count(Kill::Missed));
         let hit: u32 = table.values().flatten().sum();
+        let failed = self.failed.lock().unwrap().len();
         say(&format!(
-            "{hit} killed at work, {late} when they had answered, {missed} that made fewer calls; {} failed; {took:.1?}",
-            self.failed.lock().unwrap().len()
+            "{hit} killed at work, {late} when they had answered, {missed} that made fewer calls; {failed} failed; {took:.1?}"
+        ));
+        let mut times = self.times.lock().unwrap();
+        times.sort();
+        let time = |percent| times.get(times.len() * percent / 100).or(times.last());
+        let [p50, p99, most] =
+            [50, 99, 100].map(|percent| time(percent).copied().unwrap_or_default());
+        say(&format!(
+            "good again: p50 {p50:.1?}, p99 {p99:.1?}, at most {most:.1?}"
         ));
         hit.into()
     }
@@ -175,7 +188,12 @@ async fn rehearse(story: Story) -> Vec<String> {
 }
 
 /// One kill, and what comes after it.
-async fn play(story: Story, mut chance: StdRng, calls: &[String], work: &Semaphore) -> Kill {
+async fn play(
+    story: Story,
+    mut chance: StdRng,
+    calls: &[String],
+    work: &Semaphore,
+) -> (Kill, Duration) {
     let phase = chance.random_range(0..3);
     let point = KillPoint {
         call: any_call(&mut chance, calls),
@@ -204,13 +222,14 @@ async fn play(story: Story, mut chance: StdRng, calls: &[String], work: &Semapho
     scene.check_nothing_is_lost(&before).await;
     drop(working);
 
+    let killed = Instant::now();
     let healed = timeout(LEASE + TICK, async {
         story.go_on(&scene).await;
         scene.check_all_is_good().await;
     });
     let outcome = healed.await;
     outcome.unwrap_or_else(|_| panic!("not good again after {:?}", LEASE + TICK));
-    kill
+    (kill, killed.elapsed())
 }
 
 /// One of the calls, where a kind that is made often is no likelier than one that is made once.

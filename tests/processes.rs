@@ -290,6 +290,9 @@ fn build() -> PathBuf {
     target.join("release")
 }
 
+/// Held by a test that keeps the machine busy or measures time, so that no two of them do it at once.
+pub(crate) static MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// A line for the person who runs the tests, past the harness, which would keep it to itself.
 pub(crate) fn say(line: &str) {
     drop(writeln!(std::io::stderr(), "{line}"));

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use wechat_simulator::{Fault, Settings, SimClock};
 
 use crate::gate::Gate;
-use crate::processes::{Function, Outcome, Process, say};
+use crate::processes::{Function, MACHINE, Outcome, Process, say};
 use crate::world::{World, appid};
 
 const PROCESSES: usize = 20;
@@ -154,6 +154,7 @@ impl Crowd {
 
 #[tokio::test]
 async fn a_thousand_callers_of_a_stale_token_are_one_call_at_wechat() {
+    let _mine = MACHINE.lock().await;
     let getters = Getters::with_stale_tokens().await;
     let simulator = &getters.world.simulator;
 
