@@ -65,7 +65,7 @@ impl Gate {
     /// Opens one before a world.
     pub(crate) async fn open(world: &World) -> Self {
         let aws = Aws {
-            http: world.parts.http.clone(),
+            http: world.http.clone(),
             dynamodb_url: world.emulators.dynamodb_url.clone(),
             secretsmanager: world.emulators.secretsmanager.clone(),
         };

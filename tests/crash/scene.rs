@@ -88,7 +88,7 @@ impl Scene {
             "component_appid": Settings::example().component_appid,
             "authorization_code": consent.auth_code,
         });
-        let call = world.parts.http.post(url).body(body.to_string());
+        let call = world.http.post(url).body(body.to_string());
         call.send().await.unwrap();
         assert!(self.refresh_token(appid()).is_some());
     }
