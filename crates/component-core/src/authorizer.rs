@@ -1,5 +1,6 @@
 //! One authorizer as it stands in the table, and every change that may come over it. No I/O, no clock.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use crate::id::AuthorizerAppId;
@@ -60,6 +61,8 @@ pub enum Standing {
 /// What WeChat says is granted: by an exchanged code, or in its list.
 #[derive(Clone, Debug, Default)]
 pub struct Granted {
+    /// When WeChat was asked: what it was asked later, it may have answered otherwise.
+    pub asked_at: Timestamp,
     /// Absent from the list, and for accounts without API permission.
     pub access_token: Option<Expiring<AuthorizerAccessToken>>,
     /// Absent, in the list too, until a code was exchanged.
@@ -78,8 +81,8 @@ pub enum Evidence {
     Since {
         /// A moment that surely lies before it.
         since: Timestamp,
-        /// The authorization is known to be newer than any revocation up to this moment.
-        after_revocations_until: Timestamp,
+        /// The authorization is known to be newer than any revocation, and any other authorization, up to this moment.
+        newer_than: Timestamp,
     },
 }
 
@@ -168,11 +171,23 @@ impl Authorizer {
             .collect()
     }
 
+    /// The row once its lease is taken. If nothing more is heard of the holder, WeChat may have made another token for him,
+    /// and the stored one dies: so the row is due then.
+    #[must_use]
+    pub fn leased(&self, slot: LeaseSlot) -> Self {
+        Self {
+            lease: slot,
+            due_at: self.due_at.map(|due_at| due_at.min(slot.until)),
+            ..self.clone()
+        }
+    }
+
     /// The row once WeChat has answered the holder of `lease`, having refused the tokens `refused` on the way; `None` if
     /// the answer belongs to an authorization that is over.
     ///
     /// Within one authorization the access token of the highest lease wins, and no refresh token is dropped but those
-    /// that WeChat refused.
+    /// that WeChat refused. But if another answer came while this one was under way, either call may have reached WeChat
+    /// last, and the other's token dies with the five minutes' overlap: then the row is due for one more renewal.
     pub fn renewed(
         &self,
         lease: Lease,
@@ -188,6 +203,9 @@ impl Authorizer {
                 // It was given up without this token: not tried yet, so due at once.
                 next.restore(Timestamp::default(), jitter);
             }
+            if next.standing == Standing::Authorized {
+                next.doubt(Timestamp::default());
+            }
             return Some(next);
         }
         next.install(&renewal.refresh_token);
@@ -196,7 +214,16 @@ impl Authorizer {
         next.standing = Standing::Authorized;
         next.failures = 0;
         next.failure = None;
-        next.due_at = Some(due(&renewal.access_token, jitter));
+        let due_at = due(&renewal.access_token, jitter);
+        // What the holder of a later lease got, or will get, is WeChat's newer one: for him the row is due already.
+        let is_last = lease.seq == self.lease.seq;
+        next.due_at = Some(match self.due_at {
+            Some(of_later) if !is_last => of_later.min(due_at),
+            _ => due_at,
+        });
+        if lease.token_seq != self.token_seq {
+            next.doubt(Timestamp::default());
+        }
         Some(next)
     }
 
@@ -249,7 +276,8 @@ impl Authorizer {
 
     /// The row once an authorization was granted; `None` if a newer one, or a revocation that may be newer, stands.
     ///
-    /// Whatever tokens stood before are of no more use at WeChat, but an unrefused refresh token is kept beside.
+    /// Whatever tokens stood before are of no more use at WeChat, but an unrefused refresh token is kept beside; and so is
+    /// the granted one, if WeChat was asked for what stands after it was asked for what was granted.
     pub fn authorize(
         &self,
         evidence: Evidence,
@@ -259,20 +287,27 @@ impl Authorizer {
     ) -> Option<Self> {
         let mut next = self.clone();
         match evidence {
-            Evidence::At(at) if at < self.auth_epoch || at < self.revoked_at => return None,
+            Evidence::At(at) if self.overtook(at) => return None,
             Evidence::At(at) => next.auth_epoch = at,
-            Evidence::Since {
-                after_revocations_until,
-                ..
-            } if self.revoked_at > after_revocations_until => return None,
+            Evidence::Since { newer_than, .. } if self.may_follow(newer_than) => return None,
             Evidence::Since { since, .. } => {
                 next.auth_epoch = since.max(self.auth_epoch).max(self.revoked_at);
             }
         }
+        let age = self.compare_age(granted);
+        if age == Some(Ordering::Greater) || self.is_named_by(granted) {
+            if let Some(token) = &granted.refresh_token {
+                next.keep_beside(token);
+            }
+            return Some(next);
+        }
         if let Some(token) = &granted.refresh_token {
             next.install(token);
         }
-        next.access_token.clone_from(&granted.access_token);
+        let sure = !self.was_denied_since(granted.asked_at)
+            && !self.awaits_another(granted)
+            && !self.was_revoked_in_the_second_of(evidence);
+        next.access_token = granted.access_token.clone().filter(|_| sure);
         if !granted.permission_sets.is_empty() {
             next.permission_sets.clone_from(&granted.permission_sets);
         }
@@ -280,6 +315,18 @@ impl Authorizer {
         next.lease = next.lease.superseded();
         next.token_seq = next.lease.seq;
         next.restore(now, jitter);
+        let known = granted
+            .refresh_token
+            .as_ref()
+            .is_some_and(|token| self.knows(token));
+        if known
+            && next.due_at.is_some()
+            && (age == Some(Ordering::Equal) || self.lease.seq > self.token_seq)
+        {
+            // It was renewed already, or is just now; the next renewal waits until that call must have taken effect.
+            next.lease.until = self.lease.until;
+            next.doubt(self.lease.until);
+        }
         Some(next)
     }
 
@@ -288,7 +335,7 @@ impl Authorizer {
     ///
     /// A revocation that is older than `at` but was taken after the exchange is thereby undone.
     pub fn confirm(&self, at: Timestamp, now: Timestamp, jitter: f64) -> Option<Self> {
-        if at < self.revoked_at || at < self.auth_epoch {
+        if self.overtook(at) {
             return None;
         }
         let mut next = self.clone();
@@ -297,6 +344,31 @@ impl Authorizer {
             next.restore(now, jitter);
         }
         (next != *self).then_some(next)
+    }
+
+    /// The row with what is kept of a grant that [`Authorizer::authorize`] does not take; `None` if that is nothing.
+    ///
+    /// A notice that is too old changes nothing; a browser's code may be newer than can be told.
+    pub fn declined(&self, evidence: Evidence, granted: &Granted) -> Option<Self> {
+        match evidence {
+            Evidence::At(_) => None,
+            Evidence::Since { .. } => self.beside(granted.refresh_token.as_ref()?),
+        }
+    }
+
+    /// Whether an authorization of the time `at` is over: to exchange its code could only harm what stands.
+    pub fn overtook(&self, at: Timestamp) -> bool {
+        at < self.auth_epoch || at < self.revoked_at
+    }
+
+    /// Whether what stands here may be younger than something of the time `moment`.
+    pub fn may_follow(&self, moment: Timestamp) -> bool {
+        self.revoked_at > moment || self.auth_epoch > moment
+    }
+
+    /// Whether the authorization of the time `at` stands here, or a newer one does.
+    pub fn stands_since(&self, at: Timestamp) -> bool {
+        self.standing == Standing::Authorized && self.auth_epoch >= at
     }
 
     /// The row with a refresh token that WeChat gave kept beside what stands; `None` if it is known.
@@ -351,7 +423,7 @@ impl Authorizer {
         // WeChat does not say that this time and the notice's are the same second.
         let evidence = Evidence::Since {
             since: auth_time - MAX_CLOCK_SKEW,
-            after_revocations_until: auth_time,
+            newer_than: auth_time,
         };
         let unknown = refresh_token.filter(|token| !self.knows(token));
         match self.standing {
@@ -371,6 +443,11 @@ impl Authorizer {
         }
     }
 
+    /// Whether the holder of `lease` has nothing more to do: a later one has had his answer, or the authorization is over.
+    pub fn is_overtaken(&self, lease: Lease) -> bool {
+        self.is_over(lease) || lease.seq < self.token_seq
+    }
+
     /// The row without the lease and without what WeChat refused to its holder; `None` if the lease is over.
     fn after(&self, lease: Lease, refused: &[Secret<AuthorizerRefreshToken>]) -> Option<Self> {
         if self.is_over(lease) {
@@ -386,6 +463,47 @@ impl Authorizer {
     /// epoch: authorizations and revocations supersede it, while a confirmation only learns the time of the same one.
     pub(crate) fn is_over(&self, lease: Lease) -> bool {
         lease.epoch != self.auth_epoch && lease.seq != self.lease.seq
+    }
+
+    /// Whether WeChat denied the authorization when it was asked at or after `moment`: of such a tombstone nobody knows
+    /// when it was revoked, so an answer that was asked for before may raise it, but only to ask WeChat again.
+    fn was_denied_since(&self, moment: Timestamp) -> bool {
+        let undated = self.standing == Standing::Revoked && self.revoked_at <= self.auth_epoch;
+        undated && self.ttl.is_some_and(|ttl| ttl >= moment + TOMBSTONE_LIFE)
+    }
+
+    /// Whether another refresh token than the granted one stands here and was never used: the list named it, perhaps later.
+    fn awaits_another(&self, granted: &Granted) -> bool {
+        self.standing == Standing::Authorized
+            && self.access_token.is_none()
+            && self.refresh_token != granted.refresh_token
+    }
+
+    /// Whether WeChat has merely named the refresh token that stands: then the access token is of the same authorization.
+    fn is_named_by(&self, granted: &Granted) -> bool {
+        self.standing == Standing::Authorized
+            && granted.access_token.is_none()
+            && granted.refresh_token.is_some()
+            && self.refresh_token == granted.refresh_token
+    }
+
+    /// Whether only WeChat knows which of the two came last: it is asked with the refresh token.
+    fn was_revoked_in_the_second_of(&self, evidence: Evidence) -> bool {
+        self.standing == Standing::Revoked && evidence == Evidence::At(self.revoked_at)
+    }
+
+    /// How the access token here compares in age to the granted one; greater if WeChat was asked for it later. Then it is of
+    /// the same authorization or a later one: an earlier one was over before the code of the granted one existed.
+    fn compare_age(&self, granted: &Granted) -> Option<Ordering> {
+        let here = self.access_token.as_ref()?.expires_at;
+        let granted = granted.access_token.as_ref()?.expires_at;
+        (self.standing == Standing::Authorized).then(|| here.cmp(&granted))
+    }
+
+    /// Makes the row due, and its token no newer than what somebody else may have got.
+    fn doubt(&mut self, due_at: Timestamp) {
+        self.lease.seq += 1;
+        self.due_at = Some(due_at);
     }
 
     fn tombstone(&self, at: Timestamp, now: Timestamp) -> Self {

@@ -79,6 +79,7 @@ mod tests {
         Lease {
             epoch: Timestamp::default(),
             seq,
+            token_seq: 0,
         }
     }
 

@@ -3,8 +3,9 @@
 use crate::authorizer::{Authorizer, Evidence, Granted, MAX_CLOCK_SKEW, Standing};
 use crate::error::Error;
 use crate::id::AuthorizerAppId;
+use crate::ladder::AtWechat;
 use crate::push::notice::AuthorizationNotice;
-use crate::renew::{AtWechat, Kept, MAX_RENEWAL, Tokens};
+use crate::renew::{Kept, MAX_RENEWAL, Tokens};
 use crate::store::CodeClaim;
 use crate::time::{Deadline, Timestamp};
 use crate::token::{AuthorizationCode, Secret};
@@ -75,10 +76,10 @@ impl Tokens {
         exchanged
     }
 
-    /// Whether the code is of an authorization that is over: to exchange it could only harm the one that stands.
+    /// Whether the code is of an authorization that is over.
     async fn is_superseded(&self, notice: &AuthorizationNotice) -> Result<bool, Error> {
         let row = self.store.authorizer(&notice.authorizer).await?;
-        Ok(notice.created_at < row.auth_epoch || notice.created_at < row.revoked_at)
+        Ok(row.overtook(notice.created_at))
     }
 
     async fn exchange_claimed(
@@ -87,7 +88,6 @@ impl Tokens {
         bringer: Bringer<'_>,
         deadline: Deadline,
     ) -> Result<Exchanged, Error> {
-        let asked_at = self.clock.now();
         let answer = self
             .as_component(deadline, |token, component| async move {
                 self.wechat
@@ -98,7 +98,7 @@ impl Tokens {
         let exchanged = match (answer, bringer) {
             (Ok(authorization), _) => {
                 let (authorizer, granted) = (authorization.authorizer, authorization.granted);
-                self.keep_granted(&authorizer, &granted, bringer, asked_at, deadline)
+                self.keep_granted(&authorizer, &granted, bringer, deadline)
                     .await?
             }
             (Err(error), Bringer::Notice(notice))
@@ -126,7 +126,6 @@ impl Tokens {
         appid: &AuthorizerAppId,
         granted: &Granted,
         bringer: Bringer<'_>,
-        asked_at: Timestamp,
         deadline: Deadline,
     ) -> Result<Exchanged, Error> {
         let row = self.read_for_sure(appid, deadline).await?;
@@ -134,27 +133,29 @@ impl Tokens {
             Bringer::Notice(notice) => Evidence::At(notice.created_at),
             Bringer::Redirect { since, .. } => Evidence::Since {
                 since: since - MAX_CLOCK_SKEW,
-                after_revocations_until: self.revocations_before(&row, asked_at, deadline).await,
+                newer_than: self.newer_than(&row, granted, deadline).await,
             },
         };
         self.take(row, evidence, granted, bringer, deadline).await
     }
 
-    /// Up to when revocations surely came before an exchange that was asked for at `asked_at`. One that stands in the
-    /// row and is younger may have come after it; then WeChat is asked, and a yes is younger than the row.
-    async fn revocations_before(
+    /// Up to when revocations and other authorizations surely came before an exchange. What stands in the row and is
+    /// younger may have come after it; then WeChat is asked, and if it names what was granted, that is younger than the row.
+    async fn newer_than(
         &self,
         row: &Authorizer,
-        asked_at: Timestamp,
+        granted: &Granted,
         deadline: Deadline,
     ) -> Timestamp {
-        let surely = asked_at - MAX_CLOCK_SKEW;
-        if row.revoked_at <= surely {
+        let surely = granted.asked_at - MAX_CLOCK_SKEW;
+        if !row.may_follow(surely) {
             return surely;
         }
         match self.ask_wechat(&row.appid, deadline).await {
-            Ok(AtWechat::Authorized(_)) => row.revoked_at,
-            Ok(AtWechat::NotAuthorized) | Err(_) => surely,
+            Ok(AtWechat::Authorized(token)) if token == granted.refresh_token => {
+                row.revoked_at.max(row.auth_epoch)
+            }
+            Ok(_) | Err(_) => surely,
         }
     }
 
@@ -171,11 +172,7 @@ impl Tokens {
         let jitter = self.clock.jitter();
         let next = |row: &Authorizer| {
             let Some(mut next) = row.authorize(evidence, granted, now, jitter) else {
-                // A notice that is too old changes nothing; a browser's code may be newer than can be told here.
-                return match bringer {
-                    Bringer::Notice(_) => None,
-                    Bringer::Redirect { .. } => row.beside(granted.refresh_token.as_ref()?),
-                };
+                return row.declined(evidence, granted);
             };
             if let Some(reference) = bringer.reference() {
                 next.reference = Some(reference.to_owned());
@@ -204,7 +201,7 @@ impl Tokens {
     ) -> Result<Exchanged, Error> {
         let appid = &notice.authorizer;
         let row = self.store.authorizer(appid).await?;
-        if row.standing == Standing::Authorized && row.auth_epoch >= notice.created_at {
+        if row.stands_since(notice.created_at) {
             return Ok(Exchanged::Stored(Box::new(row)));
         }
         match self.ask_wechat(appid, deadline).await? {

@@ -10,7 +10,7 @@ use crate::token::{Expiring, Secret};
 /// The lease saves calls; it never guards what WeChat gave, since its holder may be slower than anybody thought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LeaseSlot {
-    /// Grows with every lease: of two answers, that of the higher one is WeChat's newer.
+    /// Grows with every lease, and with whatever else may have made WeChat's newest token another one than the row's.
     pub seq: u64,
     /// When the holder's time is up; in the past, or zero, when the slot is free.
     pub until: Timestamp,
@@ -23,6 +23,8 @@ pub struct Lease {
     pub epoch: Timestamp,
     /// Its number.
     pub seq: u64,
+    /// The lease whose answer stood when it was taken.
+    pub token_seq: u64,
 }
 
 /// What a caller asks of a token.
@@ -162,24 +164,34 @@ impl<K: Clone> Need<K> {
 
     /// Whether at `now` a failure is to be shared instead of tried for.
     pub fn shares(&self, failure: &Failure, now: Timestamp) -> bool {
-        self.shares_refusals() && now < failure.until
+        !self.is_by_schedule() && now < failure.until
     }
 
-    /// Whether what WeChat has refused is not to be tried again.
-    pub fn shares_refusals(&self) -> bool {
-        self.after_failure == AfterFailure::Share
+    /// Whether the caller comes by schedule.
+    pub fn is_by_schedule(&self) -> bool {
+        self.after_failure == AfterFailure::Try
     }
 
-    /// Whose turn it is at `now`, given a row's token and slot; a lease taken now would end at `until`.
+    /// Whose turn it is at `now`, given a row's token, the lease whose answer it is, and the slot; a lease taken now would
+    /// end at `until`.
+    ///
+    /// A lease later than the token's has brought nothing, or has not yet: WeChat may have made a newer token that nobody
+    /// knows, so that this one dies early. Callers are served it all the same, since it most likely did not; he who comes
+    /// by schedule finds out.
     pub fn turn(
         &self,
         token: Option<&Expiring<K>>,
+        token_seq: u64,
         slot: LeaseSlot,
         now: Timestamp,
         until: Timestamp,
     ) -> Turn<K> {
         match token {
-            Some(token) if !self.is_about(token) && token.lasts(now, self.lasting) => {
+            Some(token)
+                if !self.is_about(token)
+                    && token.lasts(now, self.lasting)
+                    && !(self.is_by_schedule() && token_seq < slot.seq) =>
+            {
                 Turn::Serve(token.clone())
             }
             _ if now < slot.until => Turn::Wait,
@@ -226,7 +238,7 @@ mod tests {
             seq: 7,
             until: NOW + Duration::from_secs(1),
         };
-        let turn = |slot| need.turn(Some(&token), slot, NOW, UNTIL);
+        let turn = |slot: LeaseSlot| need.turn(Some(&token), slot.seq, slot, NOW, UNTIL);
         if served {
             assert_eq!(turn(free), Turn::Serve(token.clone()));
             assert_eq!(turn(held), Turn::Serve(token.clone()));
@@ -281,7 +293,7 @@ mod tests {
             Need::preferably(Duration::ZERO),
             Need::preferably(Duration::ZERO).replacing(secret("refused")),
         ] {
-            let turn: Turn<ComponentAccessToken> = need.turn(None, slot, NOW, UNTIL);
+            let turn: Turn<ComponentAccessToken> = need.turn(None, slot.seq, slot, NOW, UNTIL);
             let taken = LeaseSlot {
                 seq: 1,
                 until: UNTIL,
@@ -305,6 +317,27 @@ mod tests {
         assert!(!Need::<ComponentAccessToken>::lasting(MINUTE).shares(&passing, NOW));
         let again = Failure::refusal("no".to_owned(), Some(&passing), NOW);
         assert_eq!(again.until, NOW + Duration::from_secs(2));
+    }
+
+    #[test]
+    fn he_who_comes_by_schedule_renews_a_token_that_a_later_lease_may_have_outdated() {
+        let token = Expiring {
+            secret: secret("stored"),
+            expires_at: UNTIL,
+        };
+        let slot = LeaseSlot { seq: 7, until: NOW };
+        let turn = |need: Need<_>, token_seq| need.turn(Some(&token), token_seq, slot, NOW, UNTIL);
+        let need = Need::lasting(Duration::ZERO);
+        let renew = Turn::Renew(LeaseSlot {
+            seq: 8,
+            until: UNTIL,
+        });
+        assert_eq!(turn(need.clone().by_schedule(), 6), renew);
+        assert_eq!(
+            turn(need.clone().by_schedule(), 7),
+            Turn::Serve(token.clone())
+        );
+        assert_eq!(turn(need, 6), Turn::Serve(token.clone()));
     }
 
     #[test]

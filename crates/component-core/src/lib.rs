@@ -1,7 +1,7 @@
 //! The nouns of a WeChat third-party platform (a *component*), and the one way each of its tokens is renewed.
 //!
 //! Read it from the top: what things are called ([`id`], [`time`], [`token`]), what WeChat pushes ([`push`]), what may
-//! happen to a token ([`lease`], [`component`], [`authorizer`]: no I/O), where tokens come from and where they are kept
+//! happen to a token ([`lease`], [`component`], [`authorizer`], [`ladder`]: no I/O), where tokens come from and where they are kept
 //! ([`wechat`], [`store`], [`credentials`]), and the flows over all of it ([`renew`], [`exchange`], [`notices`]).
 
 // Nouns. No I/O, no clock.
@@ -20,6 +20,7 @@ pub mod lease;
 
 pub mod authorizer;
 pub mod component;
+pub mod ladder;
 
 // I/O.
 pub mod aws;

@@ -6,8 +6,9 @@ use crate::authorizer::{Authorizer, Revocation};
 use crate::error::Error;
 use crate::exchange::{Bringer, Exchanged};
 use crate::id::AuthorizerAppId;
+use crate::ladder::AtWechat;
 use crate::push::notice::{AuthorizationChange, AuthorizationNotice};
-use crate::renew::{AtWechat, Tokens};
+use crate::renew::Tokens;
 use crate::store::PendingNotice;
 use crate::time::Deadline;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::credentials::Vault;
 use crate::store::Store;
 use crate::time::{Clock, Timestamp};
-use crate::token::{AuthorizerRefreshToken, ComponentAccessToken, Expiring, Secret};
+use crate::token::{ComponentAccessToken, Expiring};
 use crate::wechat::Wechat;
 
 mod authorizer;
@@ -31,15 +31,6 @@ pub struct Tokens {
 struct InUse {
     token: Expiring<ComponentAccessToken>,
     read_at: Timestamp,
-}
-
-/// What WeChat says of an authorizer when it is asked.
-#[derive(Debug)]
-pub enum AtWechat {
-    /// It is authorized; the refresh token is there if a code was ever exchanged.
-    Authorized(Option<Secret<AuthorizerRefreshToken>>),
-    /// It is not.
-    NotAuthorized,
 }
 
 /// What became of a change to a row.

@@ -34,6 +34,7 @@ fn access(name: &str) -> Expiring<AuthorizerAccessToken> {
 /// What a code gives.
 fn granted(refresh_token: &str) -> Granted {
     Granted {
+        asked_at: NOW,
         access_token: Some(access("of-the-grant")),
         refresh_token: Secret::parse(refresh_token),
         permission_sets: vec![1, 15],
@@ -70,6 +71,7 @@ fn leased(row: &Authorizer) -> (Authorizer, Lease) {
     let lease = Lease {
         epoch: row.auth_epoch,
         seq: row.lease.seq + 1,
+        token_seq: row.token_seq,
     };
     let slot = LeaseSlot {
         seq: lease.seq,
@@ -166,6 +168,8 @@ fn a_revocation_in_the_second_of_the_authorization_asks() {
 fn an_authorization_in_the_second_of_the_revocation_is_taken() {
     let row = authorize(&revoked(&unknown(), T2), T2, "r2").unwrap();
     assert_eq!(row.standing, Standing::Authorized);
+    // Which came last WeChat is asked, before a token is handed out.
+    assert_eq!((&row.access_token, row.due_at), (&None, Some(NOW)));
     // The same revocation, pushed again, is known.
     assert_eq!(row.revoke(T2, NOW), Revocation::Ignore);
 }
@@ -236,7 +240,7 @@ fn an_authorization_that_never_gave_a_refresh_token_must_be_given_again() {
 fn returned(row: &Authorizer, since: Timestamp, until: Timestamp) -> Option<Authorizer> {
     let evidence = Evidence::Since {
         since,
-        after_revocations_until: until,
+        newer_than: until,
     };
     row.authorize(evidence, &granted("r2"), NOW, 0.0)
 }
@@ -308,6 +312,99 @@ fn a_confirmation_that_tells_nothing_new_changes_nothing() {
     assert_eq!(row.confirm(T1, NOW, 0.0), None);
     let tombstone = revoked(&row, T3);
     assert_eq!(tombstone.confirm(T2, NOW, 0.0), None);
+}
+
+/// What a code gave that WeChat was asked for so long before [`NOW`].
+fn granted_before(refresh_token: &str, secs: u64) -> Granted {
+    let age = Duration::from_secs(secs);
+    let of_then = Expiring {
+        expires_at: NOW + TWO_HOURS - age,
+        ..access("of-then")
+    };
+    Granted {
+        asked_at: NOW - age,
+        access_token: Some(of_then),
+        ..granted(refresh_token)
+    }
+}
+
+#[test]
+fn what_was_asked_for_earlier_is_kept_beside_what_stands() {
+    let row = authorized();
+    for evidence in [
+        Evidence::At(T2),
+        Evidence::Since {
+            since: T1,
+            newer_than: T2,
+        },
+    ] {
+        let late = granted_before("r-late", 1);
+        let row = row.authorize(evidence, &late, NOW, 0.0).unwrap();
+        check_access(&row, "of-the-grant");
+        check_tokens(&row, &["r1", "r-late"]);
+    }
+}
+
+#[test]
+fn a_renewal_in_the_second_of_the_exchange_leaves_a_doubt_which_is_newer() {
+    let row = listed(&unknown(), T1, "r1").unwrap();
+    let (row, lease) = leased(&row);
+    let row = row.renewed(lease, &renewal("a2", "r1"), &[], 0.0).unwrap();
+    check_in_doubt(&authorize(&row, T1, "r1").unwrap());
+    let of_another = authorize(&row, T2, "r2").unwrap();
+    assert!(of_another.due_at > Some(NOW));
+}
+
+#[test]
+fn a_browsers_return_does_not_pass_an_authorization_that_may_be_newer() {
+    let row = authorize(&unknown(), T3, "r3").unwrap();
+    assert_eq!(returned(&row, T1, T2), None);
+}
+
+#[test]
+fn a_code_that_was_exchanged_before_a_denial_raises_the_row_only_to_ask_again() {
+    let (row, lease) = leased(&authorized());
+    let tombstone = row.denied(lease, NOW).unwrap();
+    let evidence = Evidence::At(T2);
+    let late = tombstone.authorize(evidence, &granted_before("r2", 1), NOW, 0.0);
+    let late = late.unwrap();
+    assert_eq!(late.standing, Standing::Authorized);
+    assert_eq!(late.access_token, None);
+    let after = Granted {
+        asked_at: NOW + Duration::from_secs(1),
+        ..granted("r2")
+    };
+    let after = tombstone.authorize(evidence, &after, NOW, 0.0).unwrap();
+    check_access(&after, "of-the-grant");
+}
+
+#[test]
+fn a_grant_beside_an_unused_token_of_the_list_leaves_it_to_the_ladder() {
+    let row = listed(&unknown(), T1, "r-listed").unwrap();
+    let row = authorize(&row, T2, "r2").unwrap();
+    check_tokens(&row, &["r2", "r-listed"]);
+    assert_eq!((row.access_token, row.due_at), (None, Some(NOW)));
+}
+
+#[test]
+fn a_token_that_wechat_merely_names_again_leaves_the_access_token_alone() {
+    let named = Granted {
+        refresh_token: Some(refresh("r1")),
+        ..Granted::default()
+    };
+    let evidence = Evidence::At(T2);
+    let row = authorized().authorize(evidence, &named, NOW, 0.0).unwrap();
+    assert_eq!(row.auth_epoch, T2);
+    check_access(&row, "of-the-grant");
+}
+
+#[test]
+fn a_call_under_way_while_a_code_is_exchanged_is_waited_out_and_leaves_a_doubt() {
+    let (row, _lease) = leased(&listed(&unknown(), T1, "r1").unwrap());
+    let row = authorize(&row, T1, "r1").unwrap();
+    let end = NOW + Duration::from_secs(20);
+    assert_eq!((row.lease.until, row.due_at), (end, Some(end)));
+    assert!(row.token_seq < row.lease.seq);
 }
 
 // What WeChat says when it is asked.
@@ -498,6 +595,69 @@ fn the_access_token_of_the_highest_lease_wins_and_no_refresh_token_is_lost() {
     let end = slow_first.renewed(fast, &of_fast, &[], 0.0).unwrap();
     check_access(&end, "a-fast");
     check_tokens(&end, &["r-fast", "r-slow", "r1"]);
+}
+
+/// Makes the refresher renew, whatever the stored token says of itself.
+#[track_caller]
+fn check_in_doubt(row: &Authorizer) {
+    assert!(row.token_seq < row.lease.seq && row.due_at <= Some(NOW));
+}
+
+#[test]
+fn answers_of_calls_that_overlapped_leave_a_doubt_which_is_newest() {
+    let (row, slow) = leased(&authorized());
+    let (row, fast) = leased(&row);
+    let (of_slow, of_fast) = (renewal("a-slow", "r1"), renewal("a-fast", "r1"));
+    let fast_first = row.renewed(fast, &of_fast, &[], 0.0).unwrap();
+    assert!(fast_first.due_at > Some(NOW));
+    check_in_doubt(&fast_first.renewed(slow, &of_slow, &[], 0.0).unwrap());
+    let slow_first = row.renewed(slow, &of_slow, &[], 0.0).unwrap();
+    check_in_doubt(&slow_first.renewed(fast, &of_fast, &[], 0.0).unwrap());
+}
+
+#[test]
+fn the_next_renewal_ends_a_doubt() {
+    let (row, slow) = leased(&authorized());
+    let (row, fast) = leased(&row);
+    let row = row.renewed(fast, &renewal("a2", "r1"), &[], 0.0).unwrap();
+    let row = row.renewed(slow, &renewal("a1", "r1"), &[], 0.0).unwrap();
+    let (row, lease) = leased(&row);
+    let row = row.renewed(lease, &renewal("a3", "r1"), &[], 0.0).unwrap();
+    assert_eq!(row.token_seq, row.lease.seq);
+    assert!(row.due_at > Some(NOW));
+}
+
+#[test]
+fn a_lease_whose_holder_is_not_heard_of_makes_the_row_due_when_it_ends() {
+    let until = NOW + Duration::from_secs(20);
+    let slot = LeaseSlot { seq: 2, until };
+    assert_eq!(authorized().leased(slot).due_at, Some(until));
+    let due = Authorizer {
+        due_at: Some(NOW),
+        ..authorized()
+    };
+    assert_eq!(due.leased(slot).due_at, Some(NOW));
+    assert_eq!(given_up().leased(slot).due_at, None);
+}
+
+#[test]
+fn an_answer_leaves_the_row_due_for_the_holder_of_a_later_lease() {
+    let (row, early) = leased(&authorized());
+    let (row, late) = leased(&row);
+    let retry_at = NOW + Duration::from_secs(30);
+    let row = row.failed(late, &failure("wechat_unavailable"), Some(retry_at));
+    let row = row.renewed(early, &renewal("a2", "r1"), &[], 0.0).unwrap();
+    check_access(&row, "a2");
+    assert_eq!(row.due_at, Some(retry_at));
+}
+
+#[test]
+fn a_holder_is_overtaken_by_a_later_answer() {
+    let (row, slow) = leased(&authorized());
+    let (row, fast) = leased(&row);
+    assert!(!row.is_overtaken(slow));
+    let row = row.renewed(fast, &renewal("a2", "r1"), &[], 0.0).unwrap();
+    assert!(row.is_overtaken(slow) && !row.is_overtaken(fast));
 }
 
 #[test]

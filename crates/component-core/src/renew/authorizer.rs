@@ -1,21 +1,15 @@
 //! An authorizer's tokens: its refresh token makes them, or an older one, or the one that WeChat names.
 
 use super::turn::{Leased, Taken};
-use super::{AtWechat, Kept, Tokens};
+use super::{Kept, Tokens};
 use crate::authorizer::{Authorizer, Renewal, Standing};
 use crate::error::Error;
 use crate::id::AuthorizerAppId;
+use crate::ladder::{AtWechat, Ladder, Rung};
 use crate::lease::{Lease, Need};
 use crate::time::Deadline;
 use crate::token::{AuthorizerAccessToken, AuthorizerRefreshToken, Expiring, Secret};
 use crate::wechat::{AuthorizerPage, Refusal};
-
-/// The next rung of the ladder.
-enum Candidate {
-    Token(Secret<AuthorizerRefreshToken>),
-    NoneLeft,
-    NotAuthorized,
-}
 
 /// How often an authorizer's renewal starts over because the authorization changed under it.
 const MAX_ROUNDS: u32 = 3;
@@ -111,8 +105,7 @@ impl Tokens {
         .await
     }
 
-    /// The recovery ladder: the row's refresh tokens from the current one back, then the one that WeChat names, even if
-    /// it was refused before: only a token that is named and refused again is given up.
+    /// Climbs the recovery ladder.
     ///
     /// `None` if the authorization changed meanwhile, so that the row must be looked at again.
     async fn renew_authorizer(
@@ -122,18 +115,15 @@ impl Tokens {
         deadline: Deadline,
     ) -> Result<Option<Expiring<AuthorizerAccessToken>>, Error> {
         let appid = &row.appid;
-        let (mut refused, mut named) = (Vec::new(), None);
+        let mut ladder = Ladder::default();
         let mut row = row.clone();
         loop {
-            let candidate = match self
-                .next_candidate(&row, &refused, &mut named, deadline)
-                .await
-            {
-                Ok(Candidate::Token(token)) => token,
-                Ok(Candidate::NoneLeft) => {
-                    return self.give_up(row, lease, &refused, deadline).await;
+            let candidate = match self.next_rung(&row, &mut ladder, deadline).await {
+                Ok(Rung::Token(token)) => token,
+                Ok(Rung::NoneLeft) => {
+                    return self.give_up(row, lease, ladder.refused(), deadline).await;
                 }
-                Ok(Candidate::NotAuthorized) => {
+                Ok(Rung::NotAuthorized) => {
                     return self.note_revoked(row, lease, deadline).await;
                 }
                 Err(error) => return self.fail(row, lease, error, deadline).await,
@@ -148,15 +138,15 @@ impl Tokens {
                 .await;
             match answer {
                 Ok(renewal) => {
-                    refused.retain(|token| *token != candidate);
-                    let kept = self.keep_renewal(row, lease, &renewal, &refused, deadline);
+                    ladder.accept(&candidate);
+                    let kept = self.keep_renewal(row, lease, &renewal, ladder.refused(), deadline);
                     return Ok(kept.await.then_some(renewal.access_token));
                 }
                 Err(error) if error.is_refusal(&Refusal::RefreshToken) => {
                     tracing::warn!(authorizer_appid = %appid, "WeChat refuses a refresh token; looking for another");
-                    refused.push(candidate);
+                    ladder.refuse(candidate);
                     match self.store.authorizer(appid).await {
-                        Ok(current) if current.is_over(lease) => return Ok(None),
+                        Ok(current) if current.is_overtaken(lease) => return Ok(None),
                         Ok(current) => row = current,
                         Err(error) => return self.fail(row, lease, error, deadline).await,
                     }
@@ -169,25 +159,16 @@ impl Tokens {
         }
     }
 
-    /// The next refresh token to try: one of the row's, or the one that WeChat names now, unless it did before.
-    async fn next_candidate(
+    /// The next refresh token to try: one of the row's, or the one that WeChat names now.
+    async fn next_rung(
         &self,
         row: &Authorizer,
-        refused: &[Secret<AuthorizerRefreshToken>],
-        named: &mut Option<Secret<AuthorizerRefreshToken>>,
+        ladder: &mut Ladder,
         deadline: Deadline,
-    ) -> Result<Candidate, Error> {
-        let mut candidates = row.candidates().into_iter();
-        if let Some(untried) = candidates.find(|token| !refused.contains(token)) {
-            return Ok(Candidate::Token(untried));
-        }
-        Ok(match self.ask_wechat(&row.appid, deadline).await? {
-            AtWechat::Authorized(Some(token)) if named.as_ref() != Some(&token) => {
-                *named = Some(token.clone());
-                Candidate::Token(token)
-            }
-            AtWechat::Authorized(_) => Candidate::NoneLeft,
-            AtWechat::NotAuthorized => Candidate::NotAuthorized,
+    ) -> Result<Rung, Error> {
+        Ok(match ladder.untried(row) {
+            Some(untried) => Rung::Token(untried),
+            None => ladder.told(self.ask_wechat(&row.appid, deadline).await?),
         })
     }
 

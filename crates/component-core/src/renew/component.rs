@@ -146,7 +146,7 @@ impl Tokens {
         let component = &credentials.push.component_appid;
         let mut tried = None;
         while let Some(stored) = self.store.ticket().await? {
-            let known_as_refused = stored.is_refused && need.shares_refusals();
+            let known_as_refused = stored.is_refused && !need.is_by_schedule();
             if tried == Some(stored.created_at) || known_as_refused {
                 break;
             }

@@ -17,7 +17,11 @@ pub(super) trait Leased: Sized {
     type Kind: Clone;
 
     fn token(&self) -> Option<&Expiring<Self::Kind>>;
-    fn slot(&mut self) -> &mut LeaseSlot;
+    /// The lease whose answer the token is.
+    fn token_seq(&self) -> u64;
+    fn slot(&self) -> LeaseSlot;
+    #[must_use]
+    fn leased(&self, slot: LeaseSlot) -> Self;
     fn failure(&self) -> Option<&Failure>;
     fn epoch(&self) -> Timestamp;
     /// Whether its token may be handed out at all.
@@ -53,8 +57,9 @@ impl Tokens {
         loop {
             let now = self.clock.now();
             row.check(now)?;
-            let slot = *row.slot();
-            match need.turn(row.token(), slot, now, self.lease_end(deadline)) {
+            let slot = row.slot();
+            let until = self.lease_end(deadline);
+            match need.turn(row.token(), row.token_seq(), slot, now, until) {
                 Turn::Serve(token) => return Ok(Taken::Token(token)),
                 Turn::Wait => {
                     awaited = Some(slot.seq);
@@ -77,12 +82,12 @@ impl Tokens {
                         let error = Error::remembered(&failure.error);
                         return self.ease(need, row.token(), error).map(Taken::Token);
                     }
-                    *row.slot() = taken;
-                    row = match row.swap(&self.store).await {
+                    row = match row.leased(taken).swap(&self.store).await {
                         Ok(Swap::Written(row)) => {
                             let lease = Lease {
                                 epoch: row.epoch(),
                                 seq: taken.seq,
+                                token_seq: row.token_seq(),
                             };
                             return Ok(Taken::Lease(row, lease));
                         }
@@ -173,8 +178,19 @@ impl Leased for Component {
         self.access_token.as_ref()
     }
 
-    fn slot(&mut self) -> &mut LeaseSlot {
-        &mut self.lease
+    fn token_seq(&self) -> u64 {
+        self.token_seq
+    }
+
+    fn slot(&self) -> LeaseSlot {
+        self.lease
+    }
+
+    fn leased(&self, slot: LeaseSlot) -> Self {
+        Self {
+            lease: slot,
+            ..self.clone()
+        }
     }
 
     fn failure(&self) -> Option<&Failure> {
@@ -205,8 +221,16 @@ impl Leased for Authorizer {
         self.access_token.as_ref()
     }
 
-    fn slot(&mut self) -> &mut LeaseSlot {
-        &mut self.lease
+    fn token_seq(&self) -> u64 {
+        self.token_seq
+    }
+
+    fn slot(&self) -> LeaseSlot {
+        self.lease
+    }
+
+    fn leased(&self, slot: LeaseSlot) -> Self {
+        Self::leased(self, slot)
     }
 
     fn failure(&self) -> Option<&Failure> {

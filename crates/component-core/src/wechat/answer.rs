@@ -290,6 +290,7 @@ impl AuthorizationInfo {
         let access_token = self.authorizer_access_token.as_deref();
         let refresh_token = self.authorizer_refresh_token.as_deref();
         Granted {
+            asked_at,
             access_token: access_token.and_then(|token| expiring(asked_at, token, self.expires_in)),
             refresh_token: refresh_token.and_then(Secret::parse),
             permission_sets: self
