@@ -16,6 +16,7 @@ mod crash;
 mod events;
 mod faults;
 mod getter;
+mod model;
 mod patience;
 mod pushes;
 mod reconcile;

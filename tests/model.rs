@@ -1,0 +1,343 @@
+//! The rules of tokens under a model checker: every order in which the functions, WeChat and the merchant can come.
+//!
+//! The rules are the shipped ones: the model's row is the [`component_core::authorizer::Authorizer`], and its workers take
+//! their decisions with the functions that the flows use. What is modelled is the world around them: one account at
+//! WeChat, three workers at a time, crashes between any two steps, calls that time out before or after their effect,
+//! notices that come late, twice and out of order, and slow holders of leases.
+//!
+//! It is assumed that a call whose answer is lost took effect while its lease lasted (the lease is longer than every
+//! time-out), that clocks agree, and that an
+//! authorization takes a merchant more than a second.
+//!
+//! `TOKEN_MODEL_DEPTH=20 cargo test -p e2e model -- --nocapture` looks at longer stories than each test run does.
+
+use std::env;
+use std::num::NonZeroUsize;
+
+use component_core::authorizer::Standing;
+use stateright::{Checker, HasDiscoveries, Model, Property};
+
+use self::state::{Broken, Browser, Left, Notice, State, What};
+use self::worker::{Fate, Job, Worker};
+
+mod row;
+mod settle;
+mod state;
+mod wechat;
+mod worker;
+
+/// By which rules the workers go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Shipped,
+    /// A result is written without a look at what stands there.
+    BlindPut,
+    /// A result is written only by him who still holds the lease.
+    LeaseOnly,
+    /// Whatever comes last counts as the newest.
+    NoEpoch,
+    /// WeChat's list and info are never asked for.
+    NoReconcile,
+}
+
+/// What is played.
+#[derive(Clone, Copy, Debug)]
+struct Rules {
+    protocol: Protocol,
+    /// Whether WeChat gives another refresh token with each renewal, which it says it does not.
+    rotates: bool,
+    left: Left,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Action {
+    /// So many seconds pass.
+    Pass(u64),
+    Authorize,
+    Revoke,
+    Begin(Job),
+    Step(usize, Fate),
+    Crash(usize),
+}
+
+const START: u64 = 1_700_000_000;
+
+/// Longer than a lease.
+const HALF_A_MINUTE: u64 = 30;
+
+/// Until a fresh token is due.
+const NEARLY_TWO_HOURS: u64 = 6000;
+
+const LOST: &str = "nothing is lost for good";
+const COMEBACK: &str = "no revoked authorizer comes back by what is older than its revocation";
+const ORDER: &str = "nothing older overwrites something newer";
+const REST: &str = "at rest the table agrees with WeChat";
+
+impl Rules {
+    /// Whether notices are ordered by WeChat's clock.
+    fn orders(&self) -> bool {
+        self.protocol != Protocol::NoEpoch
+    }
+
+    /// Whether WeChat is asked what is authorized.
+    fn lists(&self) -> bool {
+        self.protocol != Protocol::NoReconcile
+    }
+
+    fn beginnings(&self, state: &State, actions: &mut Vec<Action>) {
+        for (number, event) in (0..).zip(&state.events) {
+            if state.left.notices > 0 && event.notice == Notice::Pending {
+                actions.push(Action::Begin(Job::Notice(number)));
+            }
+            if let What::Authorized {
+                browser: Browser::OnItsWay,
+                ..
+            } = event.what
+            {
+                actions.push(Action::Begin(Job::Browser(number)));
+            }
+        }
+        if state.left.runs > 0 {
+            actions.push(Action::Begin(Job::Refresh));
+            actions.push(Action::Begin(Job::Replace));
+            if self.lists() {
+                actions.push(Action::Begin(Job::Reconcile));
+            }
+        }
+    }
+
+    fn steps(&self, state: &State, number: usize, actions: &mut Vec<Action>) {
+        let worker = &state.workers[number];
+        let in_vain = worker.asks() && !self.lists();
+        let slow = worker.outlives_its_lease(state.now);
+        if !in_vain {
+            actions.push(Action::Step(number, Fate::Answered));
+        }
+        if worker.calls() && state.left.timeouts > 0 {
+            actions.push(Action::Step(number, Fate::NeverSent));
+            if !slow {
+                actions.push(Action::Step(number, Fate::AnswerLost));
+            }
+        }
+        if in_vain || state.left.crashes > 0 && !slow {
+            actions.push(Action::Crash(number));
+        }
+    }
+}
+
+impl Model for Rules {
+    type State = State;
+    type Action = Action;
+
+    /// An authorization of just now, one that is stored, and one that is due.
+    fn init_states(&self) -> Vec<State> {
+        let new = State::new(self.left, START);
+        let mut stored = new.clone();
+        stored.do_all(self, Job::Notice(0));
+        stored.browser_is_back(0);
+        let mut due = stored.clone();
+        due.pass(NEARLY_TWO_HOURS);
+        vec![new, stored, due]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        if state.workers.contains(&Worker::Idle) {
+            self.beginnings(state, actions);
+        }
+        for (number, worker) in state.workers.iter().enumerate() {
+            if *worker != Worker::Idle && !state.workers[..number].contains(worker) {
+                self.steps(state, number, actions);
+            }
+        }
+        if state.left.authorizations > 0 {
+            actions.push(Action::Authorize);
+        }
+        if state.left.revocations > 0 && state.wechat.grant.is_some() {
+            actions.push(Action::Revoke);
+        }
+        if state.left.waits > 0 {
+            actions.push(Action::Pass(HALF_A_MINUTE));
+            if state.is_calm() {
+                actions.push(Action::Pass(NEARLY_TWO_HOURS));
+            }
+        }
+    }
+
+    fn next_state(&self, last: &State, action: Action) -> Option<State> {
+        let mut state = last.clone();
+        let left = &mut state.left;
+        match action {
+            Action::Pass(secs) => {
+                left.waits -= 1;
+                state.pass(secs);
+            }
+            Action::Authorize => {
+                left.authorizations -= 1;
+                state.authorize();
+            }
+            Action::Revoke => {
+                left.revocations -= 1;
+                state.revoke();
+            }
+            Action::Begin(job) => {
+                match job {
+                    Job::Notice(_) => left.notices -= 1,
+                    Job::Browser(event) => state.browser_is_back(event),
+                    Job::Refresh | Job::Replace | Job::Reconcile => left.runs -= 1,
+                }
+                let worker = state.begin(self, job)?;
+                let mut workers = state.workers.iter_mut();
+                *workers.find(|worker| **worker == Worker::Idle)? = worker;
+            }
+            Action::Step(number, fate) => {
+                if fate != Fate::Answered {
+                    left.timeouts -= 1;
+                }
+                let worker = std::mem::replace(&mut state.workers[number], Worker::Idle);
+                state.workers[number] = state.step(self, worker, fate);
+            }
+            Action::Crash(number) => {
+                left.crashes = left.crashes.saturating_sub(1);
+                state.workers[number] = Worker::Idle;
+            }
+        }
+        state.sort_workers();
+        Some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always(LOST, |rules: &Self, state: &State| {
+                let live = state.wechat.live();
+                let brought = state.workers.iter().any(|worker| worker.brings() == live);
+                live.is_none_or(|live| rules.lists() || brought || state.row.knows(live))
+            }),
+            Property::always(COMEBACK, |_, state: &State| {
+                state.broken != Some(Broken::Comeback)
+            }),
+            Property::always(ORDER, |_, state: &State| {
+                state.broken != Some(Broken::OlderOverNewer)
+            }),
+            Property::always(REST, |rules: &Self, state: &State| {
+                !state.is_calm() || state.settled(rules).agrees()
+            }),
+            Property::sometimes("a token is renewed", |_, state: &State| {
+                state
+                    .row
+                    .access()
+                    .is_some_and(|token| token.mark.number > 2)
+            }),
+            Property::sometimes("a row is due for one more renewal", |_, state: &State| {
+                state.is_calm() && state.row.token_seq < state.row.lease.seq
+            }),
+            Property::sometimes(
+                "a lost answer is repaired by the list",
+                |rules: &Self, state: &State| {
+                    state.left.timeouts < rules.left.timeouts
+                        && state.row.standing == Standing::Authorized
+                        && state.row.access_token.is_none()
+                },
+            ),
+        ]
+    }
+}
+
+/// Leases that overlap, are lost and outlived, under one authorization.
+const RENEWALS: Left = Left {
+    authorizations: 0,
+    revocations: 0,
+    runs: 3,
+    notices: 0,
+    crashes: 1,
+    timeouts: 1,
+    waits: 2,
+};
+
+/// Authorizations and revocations over all of it.
+const LIFE: Left = Left {
+    authorizations: 1,
+    revocations: 1,
+    runs: 2,
+    notices: 2,
+    crashes: 1,
+    timeouts: 1,
+    waits: 1,
+};
+
+/// Checks every story of at most `depth` states; how many different states they go through.
+#[track_caller]
+fn check(rules: Rules, depth: usize) -> usize {
+    let depth = env::var("TOKEN_MODEL_DEPTH").map_or(depth, |depth| depth.parse().unwrap());
+    let checker = rules
+        .checker()
+        .threads(std::thread::available_parallelism().map_or(2, NonZeroUsize::get))
+        .target_max_depth(depth)
+        .finish_when(HasDiscoveries::AnyFailures)
+        .spawn_bfs()
+        .join();
+    checker.assert_properties();
+    let states = checker.unique_state_count();
+    println!("{states} states, up to {} steps deep", checker.max_depth());
+    states
+}
+
+/// Plays by a weaker protocol until it breaks `promise`.
+#[track_caller]
+fn check_loses(protocol: Protocol, promise: &'static str) {
+    let rules = Rules {
+        protocol,
+        rotates: false,
+        left: LIFE,
+    };
+    let checker = rules
+        .checker()
+        .finish_when(HasDiscoveries::AnyOf([promise].into()))
+        .target_max_depth(12)
+        .spawn_bfs()
+        .join();
+    let story = checker.discovery(promise).unwrap().into_actions();
+    println!("{protocol:?} loses in {} steps: {story:?}", story.len());
+}
+
+#[test]
+fn the_rules_hold_in_every_one_of_a_million_states() {
+    let states: usize = [
+        (false, RENEWALS, usize::MAX),
+        (true, RENEWALS, usize::MAX),
+        (false, LIFE, 10),
+    ]
+    .map(|(rotates, left, depth)| {
+        let protocol = Protocol::Shipped;
+        check(
+            Rules {
+                protocol,
+                rotates,
+                left,
+            },
+            depth,
+        )
+    })
+    .iter()
+    .sum();
+    assert!(states > 1_000_000, "{states}");
+}
+
+#[test]
+fn a_blind_put_brings_the_revoked_back() {
+    check_loses(Protocol::BlindPut, COMEBACK);
+}
+
+#[test]
+fn writing_only_under_the_lease_leaves_a_dead_token() {
+    check_loses(Protocol::LeaseOnly, REST);
+}
+
+#[test]
+fn without_an_epoch_the_older_overwrites_the_newer() {
+    check_loses(Protocol::NoEpoch, ORDER);
+}
+
+#[test]
+fn without_the_list_a_refresh_token_is_lost_for_good() {
+    check_loses(Protocol::NoReconcile, LOST);
+}

@@ -1,0 +1,164 @@
+//! The shipped row, so that the checker can tell two of them apart; and the tokens in it, by their numbers.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Deref;
+use std::sync::{Arc, LazyLock};
+
+use component_core::authorizer::Authorizer;
+use component_core::id::AuthorizerAppId;
+use component_core::lease::LeaseSlot;
+use component_core::time::Timestamp;
+use component_core::token::{AuthorizerAccessToken, AuthorizerRefreshToken, Expiring, Secret};
+
+/// An authorizer's row as it stood at some moment.
+///
+/// Two rows that differ in nothing but their generation are the same to the checker: of a row that somebody holds, only
+/// whether it is still the stored one matters, and [`super::state::State`] tells that.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    authorizer: Arc<Authorizer>,
+    key: u64,
+}
+
+/// What WeChat minted: the number of the authorization and, within it, of the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Mark {
+    pub(super) grant: u8,
+    pub(super) number: u8,
+}
+
+/// An access token and when it dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Access {
+    pub(super) mark: Mark,
+    pub(super) until: u64,
+}
+
+const NUMBERS: u8 = 16;
+
+static REFRESH: LazyLock<Vec<Secret<AuthorizerRefreshToken>>> = LazyLock::new(all);
+static ACCESS: LazyLock<Vec<Secret<AuthorizerAccessToken>>> = LazyLock::new(all);
+
+fn all<K>() -> Vec<Secret<K>> {
+    (0..=u8::MAX)
+        .map(|value| Secret::parse(&value.to_string()).unwrap())
+        .collect()
+}
+
+impl Row {
+    pub(super) fn new(authorizer: Authorizer) -> Self {
+        let key = key(&authorizer);
+        Self {
+            authorizer: Arc::new(authorizer),
+            key,
+        }
+    }
+
+    pub(super) fn unknown() -> Self {
+        let appid = AuthorizerAppId::parse("wxfedcba9876543210").unwrap();
+        Self::new(Authorizer::unknown(appid))
+    }
+
+    pub(super) fn knows(&self, refresh: Mark) -> bool {
+        self.candidates()
+            .iter()
+            .any(|token| Mark::of(token) == refresh)
+    }
+
+    pub(super) fn current(&self) -> Option<Mark> {
+        self.refresh_token.as_ref().map(Mark::of)
+    }
+
+    pub(super) fn access(&self) -> Option<Access> {
+        self.access_token.as_ref().map(|token| Access {
+            mark: Mark::of(&token.secret),
+            until: token.expires_at.as_secs(),
+        })
+    }
+}
+
+impl Deref for Row {
+    type Target = Authorizer;
+
+    fn deref(&self) -> &Authorizer {
+        &self.authorizer
+    }
+}
+
+impl Hash for Row {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.key);
+    }
+}
+
+impl PartialEq for Row {
+    fn eq(&self, other: &Self) -> bool {
+        self.authorizer == other.authorizer
+    }
+}
+
+impl Mark {
+    pub(super) fn of<K>(secret: &Secret<K>) -> Self {
+        let value: u8 = secret.expose().parse().unwrap();
+        Self {
+            grant: value / NUMBERS,
+            number: value % NUMBERS,
+        }
+    }
+
+    pub(super) fn refresh(self) -> Secret<AuthorizerRefreshToken> {
+        REFRESH[self.index()].clone()
+    }
+
+    fn index(self) -> usize {
+        assert!(self.number < NUMBERS && self.grant < u8::MAX / NUMBERS);
+        usize::from(self.grant * NUMBERS + self.number)
+    }
+}
+
+impl Access {
+    /// The token as we read it from WeChat's answer to a call of the time `asked_at`.
+    pub(super) fn read(self, life_secs: u64, asked_at: u64) -> Expiring<AuthorizerAccessToken> {
+        Expiring {
+            secret: ACCESS[self.mark.index()].clone(),
+            expires_at: Timestamp::from_secs(asked_at + life_secs),
+        }
+    }
+}
+
+/// Every field but the generation; a new one does not compile until it is decided here.
+fn key(row: &Authorizer) -> u64 {
+    let Authorizer {
+        appid: _,
+        generation,
+        standing,
+        auth_epoch,
+        revoked_at,
+        refresh_token,
+        history,
+        access_token,
+        token_seq,
+        lease: LeaseSlot { seq, until },
+        failures,
+        failure,
+        due_at,
+        permission_sets,
+        name: _,
+        reference: _,
+        ttl,
+    } = row;
+    let mut hasher = DefaultHasher::new();
+    (*generation == 0, *standing as u8, auth_epoch, revoked_at).hash(&mut hasher);
+    refresh_token.as_ref().map(Mark::of).hash(&mut hasher);
+    for token in history {
+        Mark::of(token).hash(&mut hasher);
+    }
+    let access = access_token.as_ref();
+    access
+        .map(|token| (Mark::of(&token.secret), token.expires_at))
+        .hash(&mut hasher);
+    (history.len(), token_seq, seq, until).hash(&mut hasher);
+    let failure = failure.as_ref().map(|failure| failure.until);
+    (failures, failure, due_at, permission_sets, ttl).hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,144 @@
+//! WeChat, as far as one authorizer's tokens go.
+
+use super::row::{Access, Mark};
+
+/// The authorizer's authorization, if there is one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Wechat {
+    pub(super) grant: Option<Grant>,
+}
+
+/// One authorization: from its confirmation to the next one, or to its revocation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Grant {
+    /// The event that began it.
+    pub(super) event: u8,
+    pub(super) at: u64,
+    /// None until the code is exchanged.
+    pub(super) refresh: Option<Mark>,
+    /// The newest access token, and those before it until they die.
+    pub(super) access: Vec<Access>,
+    minted: u8,
+}
+
+/// What is asked about an authorizer: its info, and the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Told {
+    Authorized {
+        event: u8,
+        at: u64,
+        refresh: Option<Mark>,
+    },
+    /// Since the revocation that is this event.
+    NotAuthorized(Option<u8>),
+}
+
+/// Two tokens of one answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Pair {
+    pub(super) access: Access,
+    pub(super) refresh: Mark,
+}
+
+/// What became of a refresh token at WeChat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Refreshed {
+    Pair(Pair),
+    /// 61023.
+    Refused,
+    /// 61003.
+    NotAuthorized,
+}
+
+pub(super) const ACCESS_LIFE_SECS: u64 = 7200;
+const OVERLAP_SECS: u64 = 300;
+const CODE_LIFE_SECS: u64 = 3600;
+
+impl Wechat {
+    /// The merchant confirms: whatever was of an authorization before is dead.
+    pub(super) fn authorize(&mut self, event: u8, at: u64) {
+        self.grant = Some(Grant {
+            event,
+            at,
+            refresh: None,
+            access: Vec::new(),
+            minted: 0,
+        });
+    }
+
+    /// `api_query_auth` with the code of an authorization; none if it is not to be exchanged any more.
+    pub(super) fn query_auth(&mut self, event: u8, now: u64) -> Option<Pair> {
+        let grant = self.grant.as_mut().filter(|grant| {
+            grant.event == event && grant.refresh.is_none() && now < grant.at + CODE_LIFE_SECS
+        })?;
+        grant.refresh = Some(grant.mint());
+        grant.issue(now)
+    }
+
+    /// `api_authorizer_token`.
+    pub(super) fn authorizer_token(&mut self, token: Mark, rotates: bool, now: u64) -> Refreshed {
+        let Some(grant) = &mut self.grant else {
+            return Refreshed::NotAuthorized;
+        };
+        if grant.refresh != Some(token) {
+            return Refreshed::Refused;
+        }
+        if rotates {
+            grant.refresh = Some(grant.mint());
+        }
+        grant.issue(now).map_or(Refreshed::Refused, Refreshed::Pair)
+    }
+
+    /// `api_get_authorizer_info`, or the entry of `api_get_authorizer_list`.
+    pub(super) fn ask(&self, revocation: Option<u8>) -> Told {
+        self.grant
+            .as_ref()
+            .map_or(Told::NotAuthorized(revocation), |grant| Told::Authorized {
+                event: grant.event,
+                at: grant.at,
+                refresh: grant.refresh,
+            })
+    }
+
+    /// The refresh token that works.
+    pub(super) fn live(&self) -> Option<Mark> {
+        self.grant.as_ref().and_then(|grant| grant.refresh)
+    }
+
+    /// Until when an access token works.
+    pub(super) fn works_until(&self, access: Mark) -> Option<u64> {
+        let mut alive = self.grant.iter().flat_map(|grant| &grant.access);
+        alive
+            .find(|alive| alive.mark == access)
+            .map(|alive| alive.until)
+    }
+
+    pub(super) fn pass(&mut self, now: u64) {
+        if let Some(grant) = &mut self.grant {
+            grant.access.retain(|access| now < access.until);
+        }
+    }
+}
+
+impl Grant {
+    fn mint(&mut self) -> Mark {
+        self.minted += 1;
+        Mark {
+            grant: self.event,
+            number: self.minted,
+        }
+    }
+
+    /// A new access token; those before it live five minutes more at most.
+    fn issue(&mut self, now: u64) -> Option<Pair> {
+        for old in &mut self.access {
+            old.until = old.until.min(now + OVERLAP_SECS);
+        }
+        let access = Access {
+            mark: self.mint(),
+            until: now + ACCESS_LIFE_SECS,
+        };
+        self.access.insert(0, access);
+        self.refresh.map(|refresh| Pair { access, refresh })
+    }
+}
