@@ -1,6 +1,7 @@
 //! Stories over the shipped handlers, one file a subject, all on `world`; and over their release binaries, on `processes`.
 
 mod log;
+mod simulation;
 mod wire;
 mod world;
 
@@ -21,6 +22,8 @@ mod patience;
 mod pushes;
 mod reconcile;
 mod refresher;
+mod schedules;
+mod soak;
 mod stacks;
 #[cfg(target_os = "linux")]
 mod stampede;

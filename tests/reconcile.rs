@@ -275,3 +275,15 @@ async fn a_run_that_the_table_cuts_off_is_made_good_by_the_next() {
         assert_eq!(number(&world.authorizer_row(appid).await, "failures"), 0);
     }
 }
+
+#[tokio::test]
+async fn an_authorization_that_nobody_exchanged_ends_the_trust_in_the_one_before() {
+    let world = World::with_authorizer().await;
+    world.clock.advance(3600);
+    // Neither its notice nor its redirect ever comes.
+    drop(world.simulator.authorize_unpushed(appid()).unwrap());
+    world.pass(HOUR / 12).await;
+    world.reconcile().await.unwrap();
+    let refused = world.token(appid()).await.unwrap_err();
+    assert_eq!(refused.code(), "reauthorization_required");
+}

@@ -362,7 +362,7 @@ impl Browser {
         request.body(Body::Empty).unwrap()
     }
 
-    fn remember(&mut self, response: &Response<String>) {
+    pub(crate) fn remember(&mut self, response: &Response<String>) {
         if let Some(cookie) = response.headers().get(header::SET_COOKIE) {
             let cookie = cookie.to_str().unwrap();
             self.cookie = cookie.split(';').next().map(str::to_owned);

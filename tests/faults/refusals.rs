@@ -244,3 +244,17 @@ async fn a_refused_address_is_named_to_whoever_can_put_it_on_the_list() {
         .change_settings(|settings| settings.allowed_ips = None);
     assert_works(&world, "the white-list").await;
 }
+
+#[tokio::test]
+async fn a_spent_code_of_an_account_that_has_withdrawn_since_ends_its_authorization() {
+    let world = World::with_authorizer().await;
+    world.clock.advance(60);
+    let again = world.simulator.authorize_unpushed(appid()).unwrap();
+    world.clock.advance(60);
+    // This notice is lost.
+    drop(world.simulator.revoke_unpushed(appid()).unwrap());
+    assert!(world.push_xml(&again.notice).await.delivered);
+    world.deliver().await;
+    let refused = world.token(appid()).await.unwrap_err();
+    assert_eq!(refused.code(), "authorization_revoked");
+}

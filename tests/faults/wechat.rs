@@ -323,3 +323,58 @@ async fn a_ticket_push_is_asked_for_whatever_wechat_answered_before_and_nothing_
         world.assert_good(&world.token(appid()).await.unwrap());
     }
 }
+
+#[tokio::test]
+async fn a_token_is_not_trusted_once_a_renewal_may_have_ended_it() {
+    let whose = [
+        (
+            "api_authorizer_token",
+            json!({ "authorizer_appid": appid() }),
+        ),
+        ("api_component_token", json!({ "component": true })),
+    ];
+    for (endpoint, request) in whose {
+        let world = World::with_authorizer().await;
+        world.pass(HOUR + HOUR / 12).await;
+        let mut lasting = request.clone();
+        lasting["min_valid_secs"] = json!(3600);
+        world.fault(endpoint, FaultEffect::AnswerLost);
+        let answer = world.ask(lasting).await;
+        assert_answer(&answer, UNAVAILABLE, endpoint);
+        world.end_faults(endpoint).await;
+        world.pass(HOUR / 10).await;
+        let answer = world.ask(request).await.unwrap();
+        let token = answer["access_token"].as_str().unwrap();
+        let works =
+            world.simulator.token_works(token) || world.simulator.component_token_works(token);
+        assert!(works, "{endpoint}: a dead token is served");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_not_trusted_once_somebody_has_died_while_renewing_it() {
+    let world = World::with_authorizer().await;
+    world.pass(HOUR + HOUR / 12).await;
+    // WeChat takes the call up, but its caller dies before the answer comes.
+    let late = Fault::late_answer("api_authorizer_token", Duration::from_secs(2));
+    world.simulator.fault(late);
+    let request = json!({ "authorizer_appid": appid(), "min_valid_secs": 3600 });
+    let dies = tokio::time::timeout(Duration::from_secs(1), world.ask(request)).await;
+    assert!(dies.is_err());
+    assert_eq!(world.wechat_calls("api_authorizer_token"), 1);
+    // In this world the dead caller's lease lasts twelve minutes and a half.
+    world.pass(HOUR / 3).await;
+    let token = world.token(appid()).await.unwrap();
+    world.assert_good(&token);
+}
+
+#[tokio::test]
+async fn whoever_is_promised_an_hour_gets_it_although_an_answer_was_lost_on_the_way() {
+    let world = World::with_authorizer().await;
+    world.pass(HOUR + HOUR / 12).await;
+    let lost = Fault::new("api_authorizer_token", FaultEffect::AnswerLost);
+    world.simulator.fault(lost);
+    let request = json!({ "authorizer_appid": appid(), "min_valid_secs": 3600 });
+    let answer = world.ask(request).await.unwrap();
+    assert!(answer["expires_at"].as_u64().unwrap() >= world.clock.now() + 3600);
+}

@@ -137,6 +137,7 @@ fn key(row: &Authorizer) -> u64 {
         refresh_token,
         history,
         access_token,
+        doubted_from,
         token_seq,
         lease: LeaseSlot { seq, until },
         failures,
@@ -157,7 +158,7 @@ fn key(row: &Authorizer) -> u64 {
     access
         .map(|token| (Mark::of(&token.secret), token.expires_at))
         .hash(&mut hasher);
-    (history.len(), token_seq, seq, until).hash(&mut hasher);
+    (history.len(), doubted_from, token_seq, seq, until).hash(&mut hasher);
     let failure = failure.as_ref().map(|failure| failure.until);
     (failures, failure, due_at, permission_sets, ttl).hash(&mut hasher);
     hasher.finish()

@@ -27,6 +27,8 @@ pub struct Authorizer {
     pub history: Vec<Secret<AuthorizerRefreshToken>>,
     /// The newest access token.
     pub access_token: Option<Expiring<AuthorizerAccessToken>>,
+    /// From then on `access_token` may be dead: see [`Authorizer::doubted`].
+    pub doubted_from: Option<Timestamp>,
     /// The lease whose answer `access_token` is.
     pub token_seq: u64,
     /// Who renews it.
@@ -145,6 +147,7 @@ impl Authorizer {
             refresh_token: None,
             history: Vec::new(),
             access_token: None,
+            doubted_from: None,
             token_seq: 0,
             lease: LeaseSlot::default(),
             failures: 0,
@@ -210,6 +213,7 @@ impl Authorizer {
         }
         next.install(&renewal.refresh_token);
         next.access_token = Some(renewal.access_token.clone());
+        next.doubted_from = None;
         next.token_seq = lease.seq;
         next.standing = Standing::Authorized;
         next.failures = 0;
@@ -268,6 +272,20 @@ impl Authorizer {
         next
     }
 
+    /// The row when the holder of `lease` may have been given an access token that he never saw: then the one before is
+    /// surely good until `until` only.
+    #[must_use]
+    pub fn doubted(self, lease: Lease, until: Timestamp) -> Self {
+        if self.is_over(lease) || lease.seq < self.token_seq {
+            return self;
+        }
+        let doubted_from = self.doubted_from.map_or(until, |from| from.min(until));
+        Self {
+            doubted_from: Some(doubted_from),
+            ..self
+        }
+    }
+
     /// When to try again after the coming failure: doubling, with full jitter in the upper half.
     pub fn backoff(&self, now: Timestamp, jitter: f64) -> Timestamp {
         let doubled = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(10));
@@ -308,6 +326,7 @@ impl Authorizer {
             && !self.awaits_another(granted)
             && !self.was_revoked_in_the_second_of(evidence);
         next.access_token = granted.access_token.clone().filter(|_| sure);
+        next.doubted_from = None;
         if !granted.permission_sets.is_empty() {
             next.permission_sets.clone_from(&granted.permission_sets);
         }
@@ -439,6 +458,13 @@ impl Authorizer {
                 next.restore(now, jitter);
                 Some(next)
             }
+            // A notice got lost and its code was never exchanged: the tokens here may be of the authorization before.
+            Standing::Authorized if refresh_token.is_none() && auth_time > self.auth_epoch => {
+                let mut next = self.clone();
+                next.access_token = None;
+                next.due_at = Some(now);
+                (next != *self).then_some(next)
+            }
             Standing::Authorized => self.beside(unknown?),
         }
     }
@@ -511,6 +537,7 @@ impl Authorizer {
         next.standing = Standing::Revoked;
         next.revoked_at = at;
         next.access_token = None;
+        next.doubted_from = None;
         next.lease = next.lease.superseded();
         next.token_seq = next.lease.seq;
         next.failures = 0;

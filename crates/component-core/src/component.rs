@@ -14,6 +14,8 @@ pub struct Component {
     pub generation: u64,
     /// The newest token, if WeChat ever gave one.
     pub access_token: Option<Expiring<ComponentAccessToken>>,
+    /// From then on `access_token` may be dead: see [`Component::doubted`].
+    pub doubted_from: Option<Timestamp>,
     /// The lease whose answer `access_token` is.
     pub token_seq: u64,
     /// Who renews it.
@@ -35,6 +37,7 @@ impl Component {
         let mut next = self.clone();
         if lease.seq >= next.token_seq {
             next.access_token = Some(token.clone());
+            next.doubted_from = None;
             next.token_seq = lease.seq;
             next.failure = None;
         }
@@ -50,7 +53,22 @@ impl Component {
         let given_back = self.lease.until == Timestamp::default();
         refused.is_some_and(|token| need.is_about(token) && should_be_good(token))
             && self.failure.is_none()
+            && self.doubted_from.is_none()
             && given_back
+    }
+
+    /// The row when the holder of `lease` may have been given a token that he never saw: then the one before is surely
+    /// good until `until` only.
+    #[must_use]
+    pub fn doubted(self, lease: Lease, until: Timestamp) -> Self {
+        if lease.seq < self.token_seq {
+            return self;
+        }
+        let doubted_from = self.doubted_from.map_or(until, |from| from.min(until));
+        Self {
+            doubted_from: Some(doubted_from),
+            ..self
+        }
     }
 
     /// The row once the holder of `lease` has given up; the token it has stays.

@@ -90,6 +90,11 @@ impl Error {
         }
     }
 
+    /// Whether a call to WeChat may have taken effect although it failed.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        matches!(self, Self::Wechat(error) if error.is_in_doubt())
+    }
+
     /// What a row remembers of it after the failure `before`: see [`Error::remembered`].
     ///
     /// The next try would only be refused again if this was WeChat's refusal; what is ours may be mended at any moment, a

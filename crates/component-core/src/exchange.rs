@@ -215,7 +215,13 @@ impl Tokens {
                 self.take(row, evidence, &granted, Bringer::Notice(notice), deadline)
                     .await
             }
-            AtWechat::NotAuthorized => Ok(Exchanged::Superseded(appid.clone())),
+            // It was withdrawn since, and the notice of that may be lost.
+            AtWechat::NotAuthorized => {
+                let (seen, now) = (row.clone(), self.clock.now());
+                let next = |row: &Authorizer| row.vanished(&seen, now);
+                self.change_authorizer(row, next, deadline).await?;
+                Ok(Exchanged::Superseded(appid.clone()))
+            }
         }
     }
 

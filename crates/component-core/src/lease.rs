@@ -162,14 +162,14 @@ impl<K: Clone> Need<K> {
         }
     }
 
+    /// Whether it comes again by itself: what it gets now need not be the last word.
+    pub fn is_by_schedule(&self) -> bool {
+        self.after_failure == AfterFailure::Try
+    }
+
     /// Whether at `now` a failure is to be shared instead of tried for.
     pub fn shares(&self, failure: &Failure, now: Timestamp) -> bool {
         !self.is_by_schedule() && now < failure.until
-    }
-
-    /// Whether the caller comes by schedule.
-    pub fn is_by_schedule(&self) -> bool {
-        self.after_failure == AfterFailure::Try
     }
 
     /// Whose turn it is at `now`, given a row's token, the lease whose answer it is, and the slot; a lease taken now would

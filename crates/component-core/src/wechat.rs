@@ -83,6 +83,29 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 /// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/authorization-management/getAuthorizerList.html>
 pub const MAX_PAGE: u64 = 500;
 
+/// How long a token is honoured once WeChat has given the next one.
+/// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getAuthorizerAccessToken.html>
+pub const OVERLAP: Duration = Duration::from_mins(5);
+
+/// What a call has given.
+struct Answered<T> {
+    answer: T,
+    /// Whether it was tried before without an answer: WeChat may take that try up after this one, and a token that it
+    /// gives then ends this one's life.
+    in_doubt: bool,
+}
+
+impl<T> Answered<T> {
+    /// For how many seconds a token in the answer is surely good.
+    fn life(&self, expires_in: u64) -> u64 {
+        if self.in_doubt {
+            expires_in.min(OVERLAP.as_secs())
+        } else {
+            expires_in
+        }
+    }
+}
+
 impl Wechat {
     /// A client of the API at `base`.
     ///
@@ -142,11 +165,13 @@ impl Wechat {
             "component_verify_ticket": ticket.expose(),
         });
         let asked_at = self.clock.now();
-        let answer: answer::ComponentToken = self.call(ENDPOINT, None, &body, deadline).await?;
+        let answered: Answered<answer::ComponentToken> =
+            self.call(ENDPOINT, None, &body, deadline).await?;
+        let answer = &answered.answer;
         let token = expiring(
             asked_at,
             &answer.component_access_token,
-            Some(answer.expires_in),
+            Some(answered.life(answer.expires_in)),
         );
         token.ok_or_else(|| unreadable(ENDPOINT))
     }
@@ -166,7 +191,10 @@ impl Wechat {
         const ENDPOINT: &str = "api_create_preauthcode";
         let body = json!({ "component_appid": component.as_str() });
         let asked_at = self.clock.now();
-        let answer: answer::PreAuthCode = self.call(ENDPOINT, Some(token), &body, deadline).await?;
+        let answer: answer::PreAuthCode = self
+            .call(ENDPOINT, Some(token), &body, deadline)
+            .await?
+            .answer;
         let code = expiring(asked_at, &answer.pre_auth_code, Some(answer.expires_in));
         code.ok_or_else(|| unreadable(ENDPOINT))
     }
@@ -190,7 +218,10 @@ impl Wechat {
             "authorization_code": code.expose(),
         });
         let asked_at = self.clock.now();
-        let answer: answer::QueryAuth = self.call(ENDPOINT, Some(token), &body, deadline).await?;
+        let answer: answer::QueryAuth = self
+            .call(ENDPOINT, Some(token), &body, deadline)
+            .await?
+            .answer;
         let info = answer.authorization_info;
         let authorizer = AuthorizerAppId::parse(&info.authorizer_appid)
             .map_err(|_not_an_appid| unreadable(ENDPOINT))?;
@@ -222,12 +253,13 @@ impl Wechat {
             "authorizer_refresh_token": refresh_token.expose(),
         });
         let asked_at = self.clock.now();
-        let answer: answer::AuthorizerToken =
+        let answered: Answered<answer::AuthorizerToken> =
             self.call(ENDPOINT, Some(token), &body, deadline).await?;
+        let answer = &answered.answer;
         let access_token = expiring(
             asked_at,
             &answer.authorizer_access_token,
-            Some(answer.expires_in),
+            Some(answered.life(answer.expires_in)),
         )
         .ok_or_else(|| unreadable(ENDPOINT))?;
         let sent_back = answer.authorizer_refresh_token.as_deref();
@@ -259,7 +291,8 @@ impl Wechat {
         let asked_at = self.clock.now();
         let answer: answer::GetAuthorizerInfo = self
             .call("api_get_authorizer_info", Some(token), &body, deadline)
-            .await?;
+            .await?
+            .answer;
         Ok(AuthorizerInfo {
             name: answer
                 .authorizer_info
@@ -289,7 +322,8 @@ impl Wechat {
         });
         let answer: answer::AuthorizerList = self
             .call("api_get_authorizer_list", Some(token), &body, deadline)
-            .await?;
+            .await?
+            .answer;
         let entries = u64::try_from(answer.list.len()).unwrap_or(u64::MAX);
         let next = offset.saturating_add(entries);
         let authorizers = answer.list.into_iter().filter_map(answer::Listed::read);
@@ -306,13 +340,15 @@ impl Wechat {
         token: Option<&Secret<ComponentAccessToken>>,
         body: &Value,
         deadline: Deadline,
-    ) -> Result<T, Error> {
-        let mut tried = 0;
+    ) -> Result<Answered<T>, Error> {
+        let (mut tried, mut in_doubt) = (0, false);
         loop {
-            let error = match self.try_call(endpoint, token, body, deadline).await {
-                Ok(answer) => return Ok(answer),
+            let mut error = match self.try_call(endpoint, token, body, deadline).await {
+                Ok(answer) => return Ok(Answered { answer, in_doubt }),
                 Err(error) => error,
             };
+            in_doubt |= error.fault.is_no_answer();
+            error.in_doubt = in_doubt;
             let backoff = FIRST_BACKOFF * (1 << tried);
             tried += 1;
             if !error.is_transient() || tried == MAX_TRIES || deadline.remaining() <= backoff {
@@ -329,7 +365,7 @@ impl Wechat {
         body: &Value,
         deadline: Deadline,
     ) -> Result<T, WechatError> {
-        let fault = |fault| WechatError { endpoint, fault };
+        let fault = |fault| WechatError::new(endpoint, fault);
         // The old name of the parameter: every page and every SDK ever written for these endpoints knows it.
         let mut url = self.base.clone();
         url.set_path(&format!("/cgi-bin/component/{endpoint}"));
@@ -357,9 +393,5 @@ fn expiring<K>(asked_at: Timestamp, value: &str, expires_in: Option<u64>) -> Opt
 }
 
 fn unreadable(endpoint: &'static str) -> Error {
-    WechatError {
-        endpoint,
-        fault: Fault::Unreadable,
-    }
-    .into()
+    WechatError::new(endpoint, Fault::Unreadable).into()
 }

@@ -7,9 +7,9 @@ use crate::error::Error;
 use crate::id::AuthorizerAppId;
 use crate::ladder::{AtWechat, Ladder, Rung};
 use crate::lease::{Lease, Need};
-use crate::time::Deadline;
+use crate::time::{Deadline, Timestamp};
 use crate::token::{AuthorizerAccessToken, AuthorizerRefreshToken, Expiring, Secret};
-use crate::wechat::{AuthorizerPage, Refusal};
+use crate::wechat::{AuthorizerPage, OVERLAP, Refusal};
 
 /// How often an authorizer's renewal starts over because the authorization changed under it.
 const MAX_ROUNDS: u32 = 3;
@@ -34,8 +34,14 @@ impl Tokens {
                 Taken::Lease(row, lease) => (row, lease),
             };
             match self.renew_authorizer(&row, lease, deadline).await {
-                Ok(Some(token)) => return Ok(token),
-                Ok(None) => {}
+                // A token that is in doubt is good for minutes. Somebody who was promised more gets another; the schedule
+                // leaves it to its next run, when what put it in doubt is over.
+                Ok(Some(token))
+                    if need.is_by_schedule() || need.is_eased_by(&token, self.clock.now()) =>
+                {
+                    return Ok(token);
+                }
+                Ok(_) => {}
                 Err(error) => return self.ease(need, row.token(), error),
             }
         }
@@ -126,9 +132,9 @@ impl Tokens {
                 Ok(Rung::NotAuthorized) => {
                     return self.note_revoked(row, lease, deadline).await;
                 }
-                Err(error) => return self.fail(row, lease, error, deadline).await,
+                Err(error) => return self.fail(row, lease, error, None, deadline).await,
             };
-            let refresh_token = &candidate;
+            let (refresh_token, asked_at) = (&candidate, self.clock.now());
             let answer = self
                 .as_component(deadline, |token, component| async move {
                     self.wechat
@@ -148,13 +154,15 @@ impl Tokens {
                     match self.store.authorizer(appid).await {
                         Ok(current) if current.is_overtaken(lease) => return Ok(None),
                         Ok(current) => row = current,
-                        Err(error) => return self.fail(row, lease, error, deadline).await,
+                        Err(error) => return self.fail(row, lease, error, None, deadline).await,
                     }
                 }
                 Err(error) if error.is_refusal(&Refusal::NotAuthorized) => {
                     return self.doubt(row, lease, error, deadline).await;
                 }
-                Err(error) => return self.fail(row, lease, error, deadline).await,
+                Err(error) => {
+                    return self.fail(row, lease, error, Some(asked_at), deadline).await;
+                }
             }
         }
     }
@@ -204,22 +212,34 @@ impl Tokens {
     ) -> Result<Option<T>, Error> {
         match self.ask_wechat(&row.appid, deadline).await {
             Ok(AtWechat::NotAuthorized) => self.note_revoked(row, lease, deadline).await,
-            Ok(AtWechat::Authorized(_)) | Err(_) => self.fail(row, lease, error, deadline).await,
+            Ok(AtWechat::Authorized(_)) | Err(_) => {
+                self.fail(row, lease, error, None, deadline).await
+            }
         }
     }
 
+    /// Notes why a renewal failed, and if WeChat was `asked_at` some time for a token and may have given one that nobody
+    /// saw, that the one before is in doubt.
     async fn fail<T>(
         &self,
         row: Authorizer,
         lease: Lease,
         error: Error,
+        asked_at: Option<Timestamp>,
         deadline: Deadline,
     ) -> Result<T, Error> {
         let retry_after = (!error.is_component_wide())
             .then(|| row.backoff(self.clock.now(), self.clock.jitter()));
+        let surely_until = asked_at
+            .filter(|_| error.is_in_doubt())
+            .map(|asked_at| asked_at + OVERLAP);
         let next = |row: &Authorizer| {
             let failure = error.to_failure(row.failure.as_ref(), self.clock.now());
-            Some(row.failed(lease, &failure, retry_after))
+            let next = row.failed(lease, &failure, retry_after);
+            Some(match surely_until {
+                Some(until) => next.doubted(lease, until),
+                None => next,
+            })
         };
         if let Err(error) = self.keep(row, next, deadline).await {
             error.log("noting a failed renewal");

@@ -12,7 +12,7 @@ use crate::id::ComponentAppId;
 use crate::lease::Need;
 use crate::time::Deadline;
 use crate::token::{ComponentAccessToken, Expiring, Secret};
-use crate::wechat::Refusal;
+use crate::wechat::{OVERLAP, Refusal};
 
 /// A call of our own needs its token for this long at least.
 const CALL_MARGIN: Duration = Duration::from_mins(1);
@@ -102,13 +102,19 @@ impl Tokens {
         if displaced {
             self.say_displaced().await;
         }
+        let asked_at = self.clock.now();
         let asked = self.ask_for_component_token(need, deadline).await;
         let next = |row: &Component| {
             Some(match &asked {
                 Ok(token) => row.renewed(lease, token),
                 Err(error) => {
                     let failure = error.to_failure(row.failure.as_ref(), self.clock.now());
-                    row.failed(lease, &failure)
+                    let next = row.failed(lease, &failure);
+                    if error.is_in_doubt() {
+                        next.doubted(lease, asked_at + OVERLAP)
+                    } else {
+                        next
+                    }
                 }
             })
         };

@@ -10,13 +10,15 @@ use crate::lease::{Failure, Lease, LeaseSlot, Need, Turn};
 use crate::store::{Store, Swap};
 use crate::time::{Deadline, Timestamp};
 use crate::token::{AuthorizerAccessToken, ComponentAccessToken, Expiring};
-use crate::wechat::CALL_TIMEOUT;
+use crate::wechat::{CALL_TIMEOUT, OVERLAP};
 
 /// A row with a token that one caller at a time renews.
 pub(super) trait Leased: Sized {
     type Kind: Clone;
 
     fn token(&self) -> Option<&Expiring<Self::Kind>>;
+    /// From when on it may be dead, if somebody may have renewed it unseen.
+    fn doubted_from(&self) -> Option<Timestamp>;
     /// The lease whose answer the token is.
     fn token_seq(&self) -> u64;
     fn slot(&self) -> LeaseSlot;
@@ -42,6 +44,9 @@ const POLL: Duration = Duration::from_millis(150);
 /// By this much a lease outlives its holder's deadline, which is itself up to three seconds before the function's own.
 const LEASE_MARGIN: Duration = Duration::from_secs(4);
 
+/// No lease lasts longer: [`MAX_RENEWAL`], the margin, and a second for rounding.
+const LONGEST_LEASE: Duration = Duration::from_secs(25);
+
 /// For somebody who has a token that is good, if not for long, WeChat is not waited for longer than this.
 const EASED_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -59,7 +64,9 @@ impl Tokens {
             row.check(now)?;
             let slot = row.slot();
             let until = self.lease_end(deadline);
-            match need.turn(row.token(), row.token_seq(), slot, now, until) {
+            // What is in doubt is renewed first; where that fails, it is still better than nothing.
+            let sure = sure_token(&row, slot, now);
+            match need.turn(sure.as_ref(), row.token_seq(), slot, now, until) {
                 Turn::Serve(token) => return Ok(Taken::Token(token)),
                 Turn::Wait => {
                     awaited = Some(slot.seq);
@@ -171,11 +178,27 @@ impl Tokens {
     }
 }
 
+/// The token, and until when it is surely good: somebody who had the lease may have renewed it unseen. He has noted so, or
+/// he has died and left the lease as it was.
+fn sure_token<R: Leased>(row: &R, slot: LeaseSlot, now: Timestamp) -> Option<Expiring<R::Kind>> {
+    let mut token = row.token()?.clone();
+    let abandoned = slot.until != Timestamp::default() && slot.until <= now;
+    let abandoned_from = abandoned.then(|| slot.until + OVERLAP - LONGEST_LEASE);
+    for from in row.doubted_from().into_iter().chain(abandoned_from) {
+        token.expires_at = token.expires_at.min(from);
+    }
+    Some(token)
+}
+
 impl Leased for Component {
     type Kind = ComponentAccessToken;
 
     fn token(&self) -> Option<&Expiring<ComponentAccessToken>> {
         self.access_token.as_ref()
+    }
+
+    fn doubted_from(&self) -> Option<Timestamp> {
+        self.doubted_from
     }
 
     fn token_seq(&self) -> u64 {
@@ -219,6 +242,10 @@ impl Leased for Authorizer {
 
     fn token(&self) -> Option<&Expiring<AuthorizerAccessToken>> {
         self.access_token.as_ref()
+    }
+
+    fn doubted_from(&self) -> Option<Timestamp> {
+        self.doubted_from
     }
 
     fn token_seq(&self) -> u64 {

@@ -57,6 +57,9 @@ fn write(row: &Authorizer) -> Item {
     if let Some(token) = &row.access_token {
         item.set_expiring("access_token", token);
     }
+    if let Some(from) = row.doubted_from {
+        item.set_time("doubted_from", from);
+    }
     item.set_number("token_seq", row.token_seq);
     item.set_number("lease_seq", row.lease.seq);
     item.set_time("lease_until", row.lease.until);
@@ -114,6 +117,7 @@ fn read(appid: &AuthorizerAppId, item: &Item) -> Authorizer {
         refresh_token: item.secret("refresh_token"),
         history: secrets("refresh_history"),
         access_token: item.expiring("access_token"),
+        doubted_from: item.time("doubted_from"),
         token_seq: item.number("token_seq").unwrap_or_default(),
         lease: LeaseSlot {
             seq: item.number("lease_seq").unwrap_or_default(),

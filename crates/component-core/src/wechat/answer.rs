@@ -21,6 +21,8 @@ pub struct WechatError {
     /// What happened.
     #[source]
     pub(super) fault: Fault,
+    /// Whether one of its tries got no answer.
+    pub(super) in_doubt: bool,
 }
 
 /// What happened to a call.
@@ -102,7 +104,31 @@ impl Refusal {
     }
 }
 
+impl Fault {
+    /// Whether the call may have taken effect all the same, or may still.
+    pub(super) fn is_no_answer(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Unreadable => true,
+            Self::Status(status) => *status >= 500,
+            Self::Refused { .. } => false,
+        }
+    }
+}
+
 impl WechatError {
+    pub(super) fn new(endpoint: &'static str, fault: Fault) -> Self {
+        Self {
+            endpoint,
+            in_doubt: fault.is_no_answer(),
+            fault,
+        }
+    }
+
+    /// Whether the call may have taken effect all the same: one of its tries got no answer.
+    pub fn is_in_doubt(&self) -> bool {
+        self.in_doubt
+    }
+
     /// Why WeChat refused, if it did.
     pub fn refusal(&self) -> Option<&Refusal> {
         match &self.fault {
@@ -119,11 +145,7 @@ impl WechatError {
 
     /// Whether the same call may succeed in a moment.
     pub(super) fn is_transient(&self) -> bool {
-        match &self.fault {
-            Fault::Unreachable(_) | Fault::Unreadable => true,
-            Fault::Status(status) => *status >= 500,
-            Fault::Refused { refusal, .. } => *refusal == Refusal::Busy,
-        }
+        self.fault.is_no_answer() || self.refusal() == Some(&Refusal::Busy)
     }
 
     /// Whether it would happen to every authorizer's call alike.

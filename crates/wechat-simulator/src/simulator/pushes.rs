@@ -16,13 +16,16 @@ const TICKET_PUSH_INTERVAL_SECS: u64 = 600;
 impl Simulator {
     /// Pushes the ticket, new with every second push.
     pub async fn push_ticket(&self) -> PushOutcome {
-        let now = self.clock().now();
-        let xml = {
-            let state = &mut *self.state();
-            let ticket = state.component.next_ticket(now, &mut state.mint);
-            Notice::ComponentVerifyTicket { ticket }.to_xml(&state.settings.component_appid, now)
-        };
+        let xml = self.ticket_unpushed();
         self.push_xml(&xml).await
+    }
+
+    /// The XML of the next ticket push, for whoever carries it himself.
+    pub fn ticket_unpushed(&self) -> String {
+        let now = self.clock().now();
+        let state = &mut *self.state();
+        let ticket = state.component.next_ticket(now, &mut state.mint);
+        Notice::ComponentVerifyTicket { ticket }.to_xml(&state.settings.component_appid, now)
     }
 
     /// Pushes a ticket now and every ten minutes of the clock, for ever, while the push service is on.
@@ -55,7 +58,7 @@ impl Simulator {
         let nonce = self.state().mint.nonce();
         let sealed = self.seal(plaintext, now, &nonce);
         let url = self.state().events_url.clone();
-        let (Some(url), Some(client)) = (url, self.client()) else {
+        let Some((url, client)) = url.and_then(|url| Some((url, self.client()?))) else {
             return PushOutcome::default();
         };
         let taken = |reply: &Reply| reply.is_ok() && reply.is_success();

@@ -75,7 +75,7 @@ fn a_number_may_come_as_a_string() {
 
 fn error(fault: Fault) -> Error {
     let endpoint = "api_authorizer_token";
-    WechatError { endpoint, fault }.into()
+    WechatError::new(endpoint, fault).into()
 }
 
 fn refused(errcode: i64, errmsg: &str) -> Error {
@@ -139,10 +139,7 @@ fn what_may_pass_is_tried_again_and_what_is_answered_is_not() {
         (refused(61023), false),
         (refused(99999), false),
     ] {
-        let error = WechatError {
-            endpoint: "api_authorizer_token",
-            fault,
-        };
+        let error = WechatError::new("api_authorizer_token", fault);
         assert_eq!(error.is_transient(), transient, "{error:?}");
     }
 }

@@ -1,0 +1,169 @@
+//! The real handlers in a time and a chance of their own: one thread, no network, and a seed that is a whole life.
+//!
+//! Time is tokio's, paused: it jumps to the next moment at which something happens. The database and WeChat answer within
+//! the process. Whatever crosses a [`boundary`] (a request to DynamoDB, a call to WeChat, a push, a batch of the stream) may
+//! be delayed, lost, repeated or refused, and its sender may die of it, as the one [`Chance`] has it. So a life
+//! depends on its seed alone, and one that went wrong can be seen again.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use dynoxide::Database;
+use local::functions::Functions;
+use tokio::time::Instant;
+use wechat_simulator::{Settings, SimClock, Simulator};
+
+use crate::world::{BEGINNING, HOST};
+
+pub(crate) mod boundary;
+pub(crate) mod chance;
+pub(crate) mod dynamodb;
+pub(crate) mod ledger;
+pub(crate) mod merchant;
+pub(crate) mod sandbox;
+mod secret;
+mod trace;
+pub(crate) mod triggers;
+mod wechat;
+
+use boundary::Weather;
+use chance::Chance;
+use ledger::Ledger;
+use trace::Trace;
+
+/// One life of a component. Clones are the same one.
+#[derive(Clone)]
+pub(crate) struct Simulation(Arc<Inner>);
+
+struct Inner {
+    chance: Chance,
+    began: Instant,
+    trace: Trace,
+    weather: Mutex<Weather>,
+    ledger: Mutex<Ledger>,
+    simulator: Simulator,
+    router: axum::Router,
+    database: Database,
+    /// Those that are warm and idle.
+    sandboxes: Mutex<Vec<Arc<Functions>>>,
+    invocations: AtomicU64,
+    /// Notices that the stream has still to bring, by the SHA-256 of their texts.
+    stream: Mutex<VecDeque<String>>,
+}
+
+/// What came of a life.
+pub(crate) struct Life {
+    /// What it was made of, in a number: the same for the same seed.
+    pub(crate) hash: u64,
+    /// What broke a rule, and when.
+    pub(crate) broken: Vec<String>,
+    /// How often what happened.
+    pub(crate) counts: ledger::Counts,
+}
+
+impl Simulation {
+    /// Lives the life of a seed; with `told`, it is printed as it goes.
+    pub(crate) fn live<F>(seed: u64, told: bool, life: impl FnOnce(Self) -> F) -> Life
+    where
+        F: Future<Output = ()>,
+    {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let simulation = Self::begin(seed, told);
+            life(simulation.clone()).await;
+            simulation.end()
+        })
+    }
+
+    fn begin(seed: u64, told: bool) -> Self {
+        let began = Instant::now();
+        let settings = Settings {
+            authorization_host: Some(HOST.to_owned()),
+            component_token_daily_quota: 100_000,
+            ..Settings::example()
+        };
+        let simulator = Simulator::new_seeded(settings, SimClock::hand_moved(BEGINNING), seed);
+        Self(Arc::new(Inner {
+            chance: Chance::new(seed),
+            began,
+            trace: Trace::new(told),
+            weather: Mutex::default(),
+            ledger: Mutex::default(),
+            router: simulator.router(),
+            simulator,
+            database: dynamodb::database(began),
+            sandboxes: Mutex::default(),
+            invocations: AtomicU64::default(),
+            stream: Mutex::default(),
+        }))
+    }
+
+    fn end(&self) -> Life {
+        // Sandboxes hold the simulation, as it holds them.
+        self.0.sandboxes.lock().unwrap().clear();
+        let mut ledger = self.ledger();
+        Life {
+            hash: self.0.trace.hash(),
+            broken: std::mem::take(&mut ledger.broken),
+            counts: std::mem::take(&mut ledger.counts),
+        }
+    }
+
+    pub(crate) fn chance(&self) -> &Chance {
+        &self.0.chance
+    }
+
+    /// Unix seconds.
+    pub(crate) fn now(&self) -> u64 {
+        BEGINNING + self.elapsed().as_secs()
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.began.elapsed()
+    }
+
+    pub(crate) async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
+    /// WeChat, in whose world it is now the same time as here.
+    pub(crate) fn wechat(&self) -> &Simulator {
+        self.0.simulator.clock().set(self.now());
+        &self.0.simulator
+    }
+
+    pub(crate) fn weather(&self) -> MutexGuard<'_, Weather> {
+        self.0.weather.lock().unwrap()
+    }
+
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.0.ledger.lock().unwrap()
+    }
+
+    /// DynamoDB deletes what has expired, at last.
+    pub(crate) fn sweep(&self) {
+        self.0.database.sweep_ttl().unwrap();
+    }
+
+    /// Notes what happens; the number of it is its place in the order of all things.
+    pub(crate) fn note(&self, what: std::fmt::Arguments<'_>) -> u64 {
+        self.0.trace.note(self.elapsed(), what)
+    }
+
+    /// Notes that a rule is broken.
+    pub(crate) fn broken(&self, what: std::fmt::Arguments<'_>) {
+        self.note(format_args!("BROKEN {what}"));
+        let elapsed = self.elapsed();
+        self.ledger().broken.push(format!("{elapsed:?} {what}"));
+    }
+
+    fn next_invocation(&self) -> u64 {
+        self.0.invocations.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
