@@ -83,7 +83,7 @@ async fn a_refresh_costs_one_call_two_writes_and_one_read_an_authorizer() {
 }
 
 #[tokio::test]
-async fn a_visit_costs_nothing_and_a_click_one_call_one_write_and_one_read() {
+async fn a_visit_costs_nothing_and_a_click_one_call_one_read_and_at_most_two_writes() {
     let world = World::with_ticket().await;
     world.ask(json!({ "component": true })).await.unwrap();
     world.wire.calls();
@@ -98,6 +98,16 @@ async fn a_visit_costs_nothing_and_a_click_one_call_one_write_and_one_read() {
         world.wire.calls(),
         counts(&[("GetItem", 1), ("PutItem", 1)])
     );
+    assert_eq!(
+        world.new_wechat_calls(),
+        counts(&[("api_create_preauthcode", 1)])
+    );
+    // And one more, so that the notice finds for whom it was.
+    world.click(&mut Browser::default(), "reference=a").await;
+    let mut calls = world.wire.calls();
+    // The component token was read a moment ago.
+    assert!(calls.remove("GetItem").unwrap_or_default() <= 1);
+    assert_eq!(calls, counts(&[("PutItem", 2)]));
     assert_eq!(
         world.new_wechat_calls(),
         counts(&[("api_create_preauthcode", 1)])

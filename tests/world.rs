@@ -7,6 +7,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use component_core::error::Error;
 use component_core::time::{Clock, Deadline, Timestamp};
+use component_core::vendor::Vendor;
 use http::{HeaderMap, StatusCode, header};
 use lambda_http::{Body, Request, Response};
 use local::emulators::{Emulators, TABLE};
@@ -80,7 +81,8 @@ impl World {
             wechat: connector,
             wechat_url,
             clock: Clock::told(move || Timestamp::from_secs(told.now()), pace),
-            return_origins: vec!["https://shop.example".to_owned()],
+            return_origins: "https://shop.example".parse().unwrap(),
+            vendor: Vendor::default(),
         };
         let functions = Arc::new(Functions::start(&parts).await.unwrap());
         let door = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();

@@ -120,7 +120,7 @@ class Stack:
         self.secret_arn = self.secrets.create_secret(Name=self.NAME, SecretString=json.dumps(SECRET))["ARN"]
         parameters = {
             "ComponentSecretArn": self.secret_arn, "Architecture": ARCHITECTURE, "WechatApiBaseUrl": self.wechat.url,
-            "WechatMpBaseUrl": self.wechat.url, "WechatOpenBaseUrl": self.wechat.url}
+            "WechatMpBaseUrl": self.wechat.url, "WechatOpenBaseUrl": self.wechat.url, "VendorName": "Example"}
         self.sam("deploy", "--template-file", str(BUILT / "template.yaml"), "--no-confirm-changeset", "--no-progressbar",
                  "--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items()))
         [stack] = self.cloudformation.describe_stacks(StackName=self.NAME)["Stacks"]

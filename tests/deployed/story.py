@@ -67,26 +67,35 @@ class Story:
 
     def authorize(self):
         """A merchant's way, in a browser."""
-        answer = self.come_and_confirm(BOOKSHOP)
+        answer = self.come_and_confirm(BOOKSHOP, "shop-1")
         check(answer.status_code == 200 and BOOKSHOP in answer.text, f"the result page has {answer.status_code}")
+        check("<span>Example</span>" in answer.text, "the result page does not say whose it is")
+        check(self.row(BOOKSHOP).get("reference") == "shop-1", "the merchant is not known by the vendor's name for him")
         return "start page, 303, consent page, 302, result page with the account"
 
-    def come_and_confirm(self, appid):
-        page = self.api.call("GET", "/auth/start")
+    def come_and_confirm(self, appid, reference):
+        page = self.api.call("GET", f"/auth/start?reference={reference}")
         check(page.status_code == 200 and "<form" in page.text, f"the start page has {page.status_code}")
-        clicked = self.api.call("POST", "/auth/start")
-        check(clicked.status_code == 303, f"the click leads to {clicked.status_code}")
-        there = clicked.headers["Location"]
+        clicked, there, link = self.click(reference)
         consent = requests.get(there, headers={"Referer": f"https://{self.api.host}/auth/start"}, timeout=5)
         check("data-error" not in consent.text, f"WeChat refuses the way the merchant came: {consent.text[:300]}")
-        link = {name: values[0] for name, values in parse_qs(urlsplit(there).query).items()}
         form = {"pre_auth_code": link["pre_auth_code"], "redirect_uri": link["redirect_uri"],
                 "authorizer_appid": appid, "decision": "confirm"}
         decided = requests.post(f"{self.wechat.url}/_sim/consent", data=form, allow_redirects=False, timeout=5)
         back = urlsplit(decided.headers["Location"])
         check(back.netloc == self.api.host, f"WeChat sends the browser to {back.netloc}")
-        cookie = clicked.headers["Set-Cookie"].split(";")[0]
-        return self.api.call("GET", f"{back.path}?{back.query}", headers={"Cookie": cookie})
+        cookie = {"Cookie": clicked.headers["Set-Cookie"].split(";")[0]}
+        state = parse_qs(back.query)["state"][0]
+        undecided = self.api.call("GET", f"{back.path}?state={state}", headers=cookie)
+        again = f'href="/auth/start?reference={reference}"'
+        check(undecided.status_code == 200 and again in undecided.text, "whoever has not decided cannot start again")
+        return self.api.call("GET", f"{back.path}?{back.query}", headers=cookie)
+
+    def click(self, reference):
+        clicked = self.api.call("POST", f"/auth/start?reference={reference}")
+        check(clicked.status_code == 303, f"the click leads to {clicked.status_code}")
+        there = clicked.headers["Location"]
+        return clicked, there, {name: values[0] for name, values in parse_qs(urlsplit(there).query).items()}
 
     def stream(self):
         """WeChat's notices, of the merchant who came and of one who closed the browser too early."""
@@ -144,7 +153,7 @@ class Story:
     def lost_answer(self):
         """The table takes what a function writes, and its answer gets lost on the way."""
         self.gates["AuthCallback"].lose_answers("dynamodb:UpdateItem", "code#", TRIES)
-        answer = self.come_and_confirm(CAFE)
+        answer = self.come_and_confirm(CAFE, "shop-2")
         check(answer.status_code == 200 and CAFE in answer.text, f"the result page has {answer.status_code}")
         self.settled()
         return "the callback looks whether the code is its own, and goes on"
@@ -155,7 +164,8 @@ class Story:
             FunctionName=self.stack.function("AuthorizerSync"))["EventSourceMappings"]
         self.stack.functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
         self.gates["TokenRefresher"].lose_answers("dynamodb:UpdateItem", "code#", TRIES)
-        self.wechat.order("authorize", authorizer_appid=STORE)
+        _, _, link = self.click("shop-3")
+        self.wechat.order("authorize", authorizer_appid=STORE, pre_auth_code=link["pre_auth_code"])
         rows = self.stack.table.scan(ConsistentRead=True)["Items"]
         [notice] = [row for row in rows if row.get("authorizer_appid") == STORE and row["pk"].startswith("notice#")]
         self.update(notice["pk"], due_at=int(time.time()) - 1)
@@ -163,6 +173,7 @@ class Story:
         check(run.get("notices") == 1, f"the refresher answers {run}")
         self.stack.functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
         self.good(self.ask(authorizer_appid=STORE))
+        check(self.row(STORE).get("reference") == "shop-3", "the merchant is not known by the vendor's name for him")
         return "the refresher takes it"
 
     def revoke(self):

@@ -126,7 +126,7 @@ impl Access {
     }
 }
 
-/// Every field but the generation; a new one does not compile until it is decided here.
+/// Every field but the generation and the names; a new one does not compile until it is decided here.
 fn key(row: &Authorizer) -> u64 {
     let Authorizer {
         appid: _,
@@ -146,6 +146,7 @@ fn key(row: &Authorizer) -> u64 {
         permission_sets,
         name: _,
         reference: _,
+        reference_at: _,
         ttl,
     } = row;
     let mut hasher = DefaultHasher::new();

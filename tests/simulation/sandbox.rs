@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use component_core::aws::Aws;
 use component_core::time::{Clock, Deadline, Timestamp};
+use component_core::vendor::Vendor;
 use local::functions::{Functions, Parts};
 
 use super::Simulation;
@@ -113,7 +114,8 @@ impl Simulation {
             wechat: SharedHttpConnector::new(Wechat(self.clone())),
             wechat_url: "http://wechat.example".to_owned(),
             clock: clock.with_jitter(move || chance.unit()),
-            return_origins: Vec::new(),
+            return_origins: Default::default(),
+            vendor: Vendor::default(),
         }
     }
 

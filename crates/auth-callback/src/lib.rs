@@ -1,85 +1,168 @@
-//! WeChat's redirect -> state -> exchange the code -> result page.
+//! WeChat's redirect -> state -> exchange the code -> result page, or back to the vendor.
+
+use std::time::Duration;
 
 use component_core::authorizer::{Authorizer, Standing};
 use component_core::browser::Browser;
 use component_core::error::Error;
 use component_core::exchange::{Bringer, Exchanged};
-use component_core::page::{self, Language, Page};
+use component_core::page::{Language, see_other};
 use component_core::renew::Tokens;
 use component_core::store::{Start, StartRefused};
 use component_core::time::Deadline;
 use component_core::token::{AuthorizationCode, Secret};
-use lambda_http::http::StatusCode;
+use component_core::vendor::Vendor;
 use lambda_http::{Request, Response};
 use url::{Url, form_urlencoded};
+
+mod page;
 
 /// Takes merchants back from WeChat's page.
 pub struct AuthCallback {
     /// The table and WeChat.
     pub tokens: Tokens,
+    /// Whose pages they are.
+    pub vendor: Vendor,
 }
 
 /// What the redirect's query says.
 struct Return {
     state: String,
-    code: Secret<AuthorizationCode>,
+    /// Missing if the merchant did not confirm.
+    code: Option<Secret<AuthorizationCode>>,
 }
 
-/// How a merchant's way ended, if not well.
-enum Failure {
+/// How a merchant's way ended.
+enum Outcome {
+    /// By the code that this browser brought.
+    Connected(Authorizer),
+    /// Before: this is the page loaded again.
+    AlreadyConnected(Authorizer),
+    /// The merchant came back without a code.
+    Denied,
+    /// He was away for too long.
+    Expired,
+    /// The code was spent or is of an authorization that does not stand, and no notice has told more yet.
+    Unconfirmed,
+    /// The state came back before, with another code.
+    Used,
+    /// The browser is not the one that left.
+    OtherBrowser,
     /// The redirect is not one of WeChat's.
     Malformed,
-    /// The browser carries no cookie.
-    NoCookie,
-    /// The state is not good.
-    Refused(StartRefused),
-    /// The code was spent, or a newer revocation stands.
-    NotConfirmed,
     /// Something did not work; it may the next time.
-    Error(Error),
+    Failed(Error),
 }
+
+/// An outcome, and whose way it ended, where that is known and is his browser.
+struct Ending {
+    outcome: Outcome,
+    start: Option<Start>,
+}
+
+/// A merchant waits, and the name is only nice to have.
+const NAME_TIME: Duration = Duration::from_secs(2);
 
 impl AuthCallback {
     /// Answers a browser that WeChat sent back.
     pub async fn handle(&self, request: Request, deadline: Deadline) -> Response<String> {
+        let Ending { outcome, start } = self.ending(&request, deadline).await;
+        outcome.log(start.as_ref());
+        if let Some(start) = &start
+            && let Some(address) = outcome.way_on(start)
+        {
+            return see_other(address.as_str());
+        }
         let language = Language::of(request.headers());
-        match self.connect(&request, deadline).await {
-            Ok((row, start)) => {
-                tracing::info!(authorizer_appid = %row.appid, "a merchant has authorized");
-                connected(language, &row, &start)
+        let query = start.map(|start| start.query);
+        page::result(language, &self.vendor, &outcome, query.as_deref())
+    }
+
+    async fn ending(&self, request: &Request, deadline: Deadline) -> Ending {
+        let query = request.uri().query().unwrap_or_default();
+        let Some(back) = Return::parse(query) else {
+            return Outcome::Malformed.into();
+        };
+        let Some(browser) = Browser::of(request.headers()) else {
+            return Outcome::OtherBrowser.into();
+        };
+        let (store, now) = (&self.tokens.store, self.tokens.clock.now());
+        let Some(code) = &back.code else {
+            let start = store.start(&back.state, &browser.sha256(), now).await;
+            return match start {
+                Ok(Ok(start)) => Ending::new(Outcome::Denied, start),
+                Ok(Err(refused)) => refused.into(),
+                Err(error) => Outcome::Failed(error).into(),
+            };
+        };
+        let sha256 = code.sha256();
+        let taken = store
+            .take_start(&back.state, &browser.sha256(), &sha256, now)
+            .await;
+        match taken {
+            Ok(Ok(start)) => {
+                let outcome = self.exchange(&back.state, code, &start, deadline).await;
+                Ending::new(outcome, start)
             }
-            Err(failure) => failed(language, &failure),
+            Ok(Err(StartRefused::Used { start, code: used })) if used == sha256 => {
+                let outcome = self.look_again(code, deadline).await;
+                Ending::new(outcome, *start)
+            }
+            Ok(Err(refused)) => refused.into(),
+            Err(error) => Outcome::Failed(error).into(),
         }
     }
 
-    async fn connect(
+    async fn exchange(
         &self,
-        request: &Request,
+        state: &str,
+        code: &Secret<AuthorizationCode>,
+        start: &Start,
         deadline: Deadline,
-    ) -> Result<(Authorizer, Start), Failure> {
-        let query = request.uri().query().unwrap_or_default();
-        let back = Return::parse(query).ok_or(Failure::Malformed)?;
-        let browser = Browser::of(request.headers()).ok_or(Failure::NoCookie)?;
-        let store = &self.tokens.store;
-        let now = self.tokens.clock.now();
-        let start = store
-            .take_start(&back.state, &browser.sha256(), now)
-            .await
-            .map_err(Failure::Error)?
-            .map_err(Failure::Refused)?;
+    ) -> Outcome {
         let bringer = Bringer::Redirect {
             since: start.started_at,
             reference: start.reference.as_deref(),
         };
-        match self.tokens.exchange(&back.code, bringer, deadline).await {
-            Ok(Exchanged::Stored(row)) => Ok((*row, start)),
-            Ok(Exchanged::Superseded(_)) | Err(Error::CodeSpent) => Err(Failure::NotConfirmed),
+        match self.tokens.exchange(code, bringer, deadline).await {
+            Ok(Exchanged::Stored(row)) => Outcome::Connected(self.with_name(*row, deadline).await),
+            // A notice may be about to tell, or have told, what became of it.
+            Ok(Exchanged::Superseded(_)) | Err(Error::CodeSpent) => {
+                match self.look_again(code, deadline).await {
+                    Outcome::AlreadyConnected(row) => Outcome::Connected(row),
+                    other => other,
+                }
+            }
             Err(error) => {
                 // The code is still good, so the page may be loaded again.
-                if let Err(error) = store.give_back_start(&back.state).await {
+                if let Err(error) = self.tokens.store.give_back_start(state).await {
                     error.log("giving an authorization attempt back");
                 }
-                Err(Failure::Error(error))
+                Outcome::Failed(error)
+            }
+        }
+    }
+
+    /// What became of a code that this page, or somebody else, has tried to exchange.
+    async fn look_again(&self, code: &Secret<AuthorizationCode>, deadline: Deadline) -> Outcome {
+        match self.tokens.await_exchange(code, deadline).await {
+            Ok(Some(row)) => Outcome::AlreadyConnected(self.with_name(row, deadline).await),
+            Ok(None) => Outcome::Unconfirmed,
+            Err(error) => Outcome::Failed(error),
+        }
+    }
+
+    /// A merchant knows his account by its name.
+    async fn with_name(&self, row: Authorizer, deadline: Deadline) -> Authorizer {
+        if row.name.is_some() {
+            return row;
+        }
+        let deadline = deadline.or_after(NAME_TIME);
+        match self.tokens.describe(&row.appid, deadline).await {
+            Ok(named) => named,
+            Err(error) => {
+                tracing::warn!(authorizer_appid = %row.appid, "no name for this authorizer: {error}");
+                row
             }
         }
     }
@@ -90,136 +173,99 @@ impl Return {
         let value = |name: &str| {
             let mut values =
                 form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
-            let (_, value) = values.next()?;
-            values.next().is_none().then(|| value.into_owned())
+            let value = values.next().map(|(_, value)| value.into_owned());
+            values.next().is_none().then_some(value.unwrap_or_default())
         };
         let state = value("state")?;
         let ours = state.len() == 32 && state.bytes().all(|b| b.is_ascii_hexdigit());
-        Some(Self {
-            state: ours.then_some(state)?,
-            code: Secret::parse(&value("auth_code")?)?,
-        })
+        let code = match value("auth_code")?.as_str() {
+            "" => None,
+            code => Some(Secret::parse(code)?),
+        };
+        ours.then_some(Self { state, code })
     }
 }
 
-fn connected(language: Language, row: &Authorizer, start: &Start) -> Response<String> {
-    let result = match row.standing {
-        Standing::ReauthorizationRequired => "reauthorization_required",
-        Standing::Authorized | Standing::Revoked => "connected",
-    };
-    if let Some(mut url) = start
-        .return_to
-        .as_deref()
-        .and_then(|url| Url::parse(url).ok())
-    {
+impl Outcome {
+    /// What a vendor is told.
+    const fn result(&self) -> &'static str {
+        match self {
+            Self::Connected(row) | Self::AlreadyConnected(row) => match row.standing {
+                Standing::ReauthorizationRequired => "reauthorization_required",
+                Standing::Authorized | Standing::Revoked => "connected",
+            },
+            Self::Denied => "denied",
+            Self::Expired => "expired",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Used | Self::OtherBrowser | Self::Malformed | Self::Failed(_) => "error",
+        }
+    }
+
+    const fn authorizer(&self) -> Option<&Authorizer> {
+        match self {
+            Self::Connected(row) | Self::AlreadyConnected(row) => Some(row),
+            _ => None,
+        }
+    }
+
+    /// The vendor's address, with how it ended.
+    fn way_on(&self, start: &Start) -> Option<Url> {
+        let mut url = Url::parse(start.return_to.as_deref()?).ok()?;
         let mut pairs = url.query_pairs_mut();
-        pairs.append_pair("authorizer_appid", row.appid.as_str());
+        if let Some(row) = self.authorizer() {
+            pairs.append_pair("authorizer_appid", row.appid.as_str());
+        }
         if let Some(reference) = &start.reference {
             pairs.append_pair("reference", reference);
         }
-        pairs.append_pair("result", result);
+        pairs.append_pair("result", self.result());
         drop(pairs);
-        return page::see_other(url.as_str());
+        Some(url)
     }
-    let account = row.name.as_deref().unwrap_or_default();
-    let account = format!("{account} {}", row.appid);
-    if row.standing == Standing::ReauthorizationRequired {
-        return Page {
-            language,
-            title: language.of_two("授权未完成", "Not connected yet"),
-            paragraphs: &[
-                account.trim(),
-                language.of_two(
-                    "微信没有为该账号开放接口权限。请先在微信公众平台取消授权，然后重新授权。",
-                    "WeChat granted no API permission for this account. Withdraw the authorization on WeChat's platform and authorize again.",
-                ),
-            ],
-            button: None,
-            form_origins: &[],
-        }
-        .response(StatusCode::OK);
-    }
-    Page {
-        language,
-        title: language.of_two("授权成功", "Connected"),
-        paragraphs: &[
-            account.trim(),
-            language.of_two("您可以关闭此页面。", "You may close this page."),
-        ],
-        button: None,
-        form_origins: &[],
-    }
-    .response(StatusCode::OK)
-}
 
-fn failed(language: Language, failure: &Failure) -> Response<String> {
-    let status = match failure {
-        Failure::Error(error) => {
+    fn log(&self, start: Option<&Start>) {
+        let reference = start.and_then(|start| start.reference.as_deref());
+        if let Self::Failed(error) = self {
             error.log("finishing an authorization");
-            StatusCode::SERVICE_UNAVAILABLE
         }
-        Failure::Malformed | Failure::NoCookie | Failure::Refused(_) | Failure::NotConfirmed => {
-            StatusCode::BAD_REQUEST
+        let result = self.result();
+        if let Some(row) = self.authorizer() {
+            tracing::info!(authorizer_appid = %row.appid, reference, result, "a merchant has authorized");
+        } else {
+            tracing::info!(
+                reference,
+                result,
+                "a merchant has come back without an authorization"
+            );
         }
-    };
-    let (title, what_to_do) = failure.text(language);
-    Page {
-        language,
-        title,
-        paragraphs: &[what_to_do],
-        button: None,
-        form_origins: &[],
     }
-    .response(status)
 }
 
-impl Failure {
-    /// What went wrong, and what the merchant can do.
-    fn text(&self, language: Language) -> (&'static str, &'static str) {
-        let (titles, texts) = match self {
-            Self::Malformed => (
-                ("授权未完成", "Not connected"),
-                (
-                    "此页面只能由微信授权页跳转打开，请从授权链接重新开始。",
-                    "This page opens only from WeChat's authorization page. Start again from your authorization link.",
-                ),
-            ),
-            Self::NoCookie | Self::Refused(StartRefused::Foreign) => (
-                ("请使用同一浏览器", "Use the same browser"),
-                (
-                    "授权必须在同一浏览器中开始和完成，并允许使用 Cookie。请从授权链接重新开始。",
-                    "An authorization must begin and end in the same browser, with cookies allowed. Start again from your authorization link.",
-                ),
-            ),
-            Self::Refused(StartRefused::Used) => (
-                ("此页面已使用过", "This page was used before"),
-                (
-                    "如果之前已显示授权成功，则无需再操作；否则请从授权链接重新开始。",
-                    "If it said before that your account is connected, there is nothing left to do. If not, start again from your authorization link.",
-                ),
-            ),
-            Self::Refused(StartRefused::Expired) => (
-                ("授权页面已过期", "This page has expired"),
-                (
-                    "请从授权链接重新开始。",
-                    "Start again from your authorization link.",
-                ),
-            ),
-            Self::NotConfirmed => (
-                ("微信尚未确认授权", "WeChat has not confirmed yet"),
-                (
-                    "请一分钟后向服务商确认账号是否已连接；如果没有，请从授权链接重新开始。",
-                    "Ask in a minute whether your account is connected. If it is not, start again from your authorization link.",
-                ),
-            ),
-            Self::Error(_) => (
-                ("暂时无法完成授权", "This does not work at the moment"),
-                ("请稍后刷新此页面。", "Load this page again in a while."),
-            ),
-        };
-        (
-            language.of_two(titles.0, titles.1),
-            language.of_two(texts.0, texts.1),
-        )
+impl Ending {
+    const fn new(outcome: Outcome, start: Start) -> Self {
+        Self {
+            outcome,
+            start: Some(start),
+        }
+    }
+}
+
+impl From<Outcome> for Ending {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            start: None,
+        }
+    }
+}
+
+impl From<StartRefused> for Ending {
+    fn from(refused: StartRefused) -> Self {
+        match refused {
+            StartRefused::Unknown => Outcome::Expired.into(),
+            StartRefused::Foreign => Outcome::OtherBrowser.into(),
+            StartRefused::Expired(start) => Self::new(Outcome::Expired, *start),
+            StartRefused::Used { start, .. } => Self::new(Outcome::Used, *start),
+        }
     }
 }

@@ -8,6 +8,7 @@ use component_core::credentials::Vault;
 use component_core::renew::Tokens;
 use component_core::store::Store;
 use component_core::time::{Clock, Deadline};
+use component_core::vendor::Vendor;
 use component_core::wechat::Wechat;
 use component_core::{env, http};
 use lambda_http::{Error, Request, RequestExt, run, service_fn, tracing};
@@ -21,6 +22,11 @@ async fn main() -> Result<(), Error> {
     let table = env::required("TABLE_NAME")?;
     let secret = env::required("COMPONENT_SECRET_ARN")?;
     let wechat = env::required("WECHAT_API_BASE_URL")?;
+    let vendor = Vendor {
+        name: env::parsed("VENDOR_NAME")?,
+        logo: env::parsed("VENDOR_LOGO_URL")?,
+        accent: env::parsed("VENDOR_ACCENT_COLOR")?.unwrap_or_default(),
+    };
 
     let aws = Aws::from_env(http::client()?)?;
     let clock = Clock::system();
@@ -30,6 +36,7 @@ async fn main() -> Result<(), Error> {
 
     let callback = AuthCallback {
         tokens: Tokens::new(Store::new(aws.dynamodb(), table), wechat, vault?, clock),
+        vendor,
     };
     let answer = async |request: Request| {
         let deadline = Deadline::of_invocation(request.lambda_context().deadline(), MARGIN);

@@ -2,17 +2,24 @@
 
 use component_core::browser::Browser;
 use component_core::error::Error;
-use component_core::page::{self, Language, Page};
+use component_core::page::{Language, see_other};
 use component_core::renew::Tokens;
 use component_core::store::Start;
 use component_core::time::Deadline;
-use component_core::token::{PreAuthCode, Secret, hex};
-use lambda_http::http::{HeaderMap, Method, StatusCode, header};
+use component_core::token::{Expiring, PreAuthCode, Secret, hex};
+use component_core::vendor::Vendor;
+use lambda_http::http::{HeaderMap, Method, header};
 use lambda_http::{Request, Response};
 use url::Url;
 
+mod device;
 mod link;
+mod page;
+mod qr;
 
+pub use link::ReturnOrigins;
+
+use device::Device;
 use link::{Link, LinkError};
 
 /// Leads merchants to WeChat's authorization page.
@@ -21,8 +28,10 @@ pub struct AuthStart {
     pub tokens: Tokens,
     /// WeChat's pages for PCs and for its own browser.
     pub pages: Pages,
-    /// Origins that a link's `return_to` may name.
-    pub return_origins: Vec<String>,
+    /// Whose pages they are.
+    pub vendor: Vendor,
+    /// Where a link's `return_to` may lead.
+    pub return_origins: ReturnOrigins,
 }
 
 /// Where WeChat's two authorization pages are.
@@ -36,21 +45,21 @@ pub struct Pages {
 impl AuthStart {
     /// Answers a visit, which changes nothing, or a click.
     pub async fn handle(&self, request: Request, deadline: Deadline) -> Response<String> {
-        let language = Language::of(request.headers());
+        let (language, vendor) = (Language::of(request.headers()), &self.vendor);
         let link = match self.link(&request).await {
             Ok(link) => link,
-            Err(error) => return refuse(language, error),
+            Err(error) => return page::refusal(language, vendor, error),
         };
         match *request.method() {
-            Method::GET | Method::HEAD => self.start_page(language),
-            Method::POST => match self.click(&link, request.headers(), deadline).await {
+            Method::GET | Method::HEAD => self.start_page(language, &link, &request),
+            Method::POST => match self.click(&link, &request, deadline).await {
                 Ok(response) => response,
                 Err(error) => {
                     error.log("starting an authorization");
-                    unavailable(language)
+                    page::unavailable(language, vendor, &self.pages.origins())
                 }
             },
-            _ => refuse(language, LinkError::Malformed),
+            _ => page::refusal(language, vendor, LinkError::Malformed),
         }
     }
 
@@ -65,34 +74,31 @@ impl AuthStart {
         Ok(link)
     }
 
-    fn start_page(&self, language: Language) -> Response<String> {
-        let origins =
-            [&self.pages.mp, &self.pages.open].map(|url| url.origin().ascii_serialization());
-        Page {
+    fn start_page(&self, language: Language, link: &Link, request: &Request) -> Response<String> {
+        let query = request.uri().query();
+        let address = our_origin(request.headers()).map(|origin| match query {
+            Some(query) => format!("{origin}/auth/start?{query}"),
+            None => format!("{origin}/auth/start"),
+        });
+        let device = Device::of(request.headers());
+        let origins = self.pages.origins();
+        page::start(
             language,
-            title: language.of_two("授权您的公众号或小程序", "Authorize your account"),
-            paragraphs: &[
-                language.of_two(
-                    "点击下方按钮，前往微信官方页面，由账号管理员扫码确认授权。",
-                    "The button leads to WeChat's own page, where the account's administrator confirms by scanning.",
-                ),
-                language.of_two(
-                    "您可以随时在微信公众平台取消授权。",
-                    "The authorization can be withdrawn at any time on WeChat's platform.",
-                ),
-            ],
-            button: Some(language.of_two("前往微信授权", "Continue to WeChat")),
-            form_origins: &origins.each_ref().map(String::as_str),
-        }
-        .response(StatusCode::OK)
+            &self.vendor,
+            link,
+            device,
+            address.as_deref(),
+            &origins,
+        )
     }
 
     async fn click(
         &self,
         link: &Link,
-        headers: &HeaderMap,
+        request: &Request,
         deadline: Deadline,
     ) -> Result<Response<String>, Error> {
+        let headers = request.headers();
         let origin = our_origin(headers).ok_or(Error::InvalidRequest("it has no Host"))?;
         let tokens = &self.tokens;
         let started_at = tokens.clock.now();
@@ -111,41 +117,58 @@ impl AuthStart {
             started_at,
             expires_at: code.expires_at,
             reference: link.reference.clone(),
-            return_to: link.return_to.clone(),
+            return_to: link.return_to.as_ref().map(Url::to_string),
+            query: request.uri().query().unwrap_or_default().to_owned(),
         };
-        tokens.store.put_start(&state, &start).await?;
-        tracing::info!("a merchant goes to WeChat's authorization page");
+        self.remember(&code, &state, &start).await?;
+        tracing::info!(
+            reference = link.reference,
+            "a merchant goes to WeChat's authorization page"
+        );
         let credentials = tokens.vault.current().await;
         let component = credentials.push.component_appid.as_str();
         let back = format!("{origin}/auth/callback?state={state}");
-        let there = self.wechat_page(headers, link, component, &code.secret, &back);
-        let mut response = page::see_other(there.as_str());
+        let device = Device::of(headers);
+        let there = self.wechat_page(device, link, component, &code.secret, &back);
+        let mut response = see_other(there.as_str());
         if let Some(cookie) = browser.set_cookie() {
             response.headers_mut().insert(header::SET_COOKIE, cookie);
         }
         Ok(response)
     }
 
+    /// Writes down what the browser, by the state, and the notice, by the pre-auth code, do not bring back themselves.
+    async fn remember(
+        &self,
+        code: &Expiring<PreAuthCode>,
+        state: &str,
+        start: &Start,
+    ) -> Result<(), Error> {
+        let store = &self.tokens.store;
+        if let Some(reference) = &start.reference {
+            let put = store.put_reference(&code.secret, reference, start.started_at);
+            put.await?;
+        }
+        store.put_start(state, start).await
+    }
+
     /// Source: <https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Before_Develop/Authorization_Process_Technical_Description.html>
     fn wechat_page(
         &self,
-        headers: &HeaderMap,
+        device: Device,
         link: &Link,
         component: &str,
         code: &Secret<PreAuthCode>,
         back: &str,
     ) -> Url {
-        let agent = headers
-            .get(header::USER_AGENT)
-            .and_then(|value| value.to_str().ok());
-        let in_wechat = agent.is_some_and(|agent| agent.contains("MicroMessenger"));
-        let mut page = if in_wechat {
+        let mobile = device != Device::Pc;
+        let mut page = if mobile {
             &self.pages.open
         } else {
             &self.pages.mp
         }
         .clone();
-        if in_wechat {
+        if mobile {
             page.set_path("/wxaopen/safe/bindcomponent");
             page.query_pairs_mut()
                 .append_pair("action", "bindcomponent")
@@ -184,48 +207,6 @@ fn our_origin(headers: &HeaderMap) -> Option<String> {
     bare.then(|| origin.origin().ascii_serialization())
 }
 
-fn refuse(language: Language, error: LinkError) -> Response<String> {
-    let ask = language.of_two(
-        "请联系为您提供此链接的服务商，获取新的链接。",
-        "Ask whoever gave you this link for a new one.",
-    );
-    let what = match error {
-        LinkError::Malformed => {
-            language.of_two("链接不完整或有误。", "The link is incomplete or wrong.")
-        }
-        LinkError::Unsigned => {
-            language.of_two("链接的签名无效。", "The link's signature is not valid.")
-        }
-        LinkError::Expired => language.of_two("链接已过期。", "The link has expired."),
-        LinkError::ForeignReturn => language.of_two(
-            "链接的返回地址不被允许。",
-            "The link's return address is not allowed.",
-        ),
-    };
-    Page {
-        language,
-        title: language.of_two("链接无法使用", "This link does not work"),
-        paragraphs: &[what, ask],
-        button: None,
-        form_origins: &[],
-    }
-    .response(StatusCode::BAD_REQUEST)
-}
-
-fn unavailable(language: Language) -> Response<String> {
-    Page {
-        language,
-        title: language.of_two("暂时无法前往微信", "WeChat cannot be reached now"),
-        paragraphs: &[language.of_two(
-            "请稍后返回上一页重试；如果仍然失败，请联系为您提供此链接的服务商。",
-            "Go back and try again in a while; if it still fails, tell whoever gave you this link.",
-        )],
-        button: None,
-        form_origins: &[],
-    }
-    .response(StatusCode::SERVICE_UNAVAILABLE)
-}
-
 impl Pages {
     /// The pages at `mp` and `open`.
     ///
@@ -241,5 +222,9 @@ impl Pages {
             mp: parse(mp)?,
             open: parse(open)?,
         })
+    }
+    /// Where the answer to a click may lead.
+    fn origins(&self) -> [String; 2] {
+        [&self.mp, &self.open].map(|url| url.origin().ascii_serialization())
     }
 }

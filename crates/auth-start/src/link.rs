@@ -1,5 +1,8 @@
 //! An authorization link: what its query may say, and who may have made it.
 
+use std::fmt;
+use std::str::FromStr;
+
 use component_core::id::AuthorizerAppId;
 use component_core::time::Timestamp;
 use hmac::{Hmac, KeyInit, Mac};
@@ -20,8 +23,16 @@ pub(crate) struct Link {
     /// The vendor's own name for the account.
     pub(crate) reference: Option<String>,
     /// Where to send the browser in the end.
-    pub(crate) return_to: Option<String>,
+    pub(crate) return_to: Option<Url>,
 }
+
+/// Origins that a link's `return_to` may name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReturnOrigins(Vec<String>);
+
+/// A text that is no list of origins; completes the sentence "it is not ..".
+#[derive(Debug, PartialEq, Eq)]
+pub struct NotOrigins;
 
 /// Why a link is not good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +57,7 @@ const MAX_REFERENCE_CHARS: usize = 128;
 
 impl Link {
     /// Reads a query; a parameter that is not a link's is left to whoever added it.
-    pub(crate) fn parse(query: &str, return_origins: &[String]) -> Result<Self, LinkError> {
+    pub(crate) fn parse(query: &str, return_origins: &ReturnOrigins) -> Result<Self, LinkError> {
         let mut values: [Option<String>; 5] = Default::default();
         let names = [
             "auth_type",
@@ -77,11 +88,9 @@ impl Link {
         let (true, Ok(biz_appid)) = (good, biz_appid) else {
             return Err(LinkError::Malformed);
         };
-        if let Some(url) = &return_to
-            && !is_allowed(url, return_origins)
-        {
-            return Err(LinkError::ForeignReturn);
-        }
+        let return_to = return_to
+            .map(|url| return_origins.allowed(&url).ok_or(LinkError::ForeignReturn))
+            .transpose()?;
         Ok(Self {
             auth_type,
             biz_appid,
@@ -110,7 +119,7 @@ pub(crate) fn check_signature(
     let [signature] = signatures.as_slice() else {
         return Err(LinkError::Unsigned);
     };
-    let given = signature.trim_start_matches("signature=");
+    let given = signature.strip_prefix("signature=").unwrap_or_default();
     if !bool::from(expected.as_bytes().ct_eq(given.as_bytes())) {
         return Err(LinkError::Unsigned);
     }
@@ -139,14 +148,45 @@ fn is_reference(reference: &str) -> bool {
     (1..=MAX_REFERENCE_CHARS).contains(&chars) && !reference.chars().any(char::is_control)
 }
 
-/// Never an open redirect: https, an origin that the stack names, and nothing hidden before the host.
-fn is_allowed(url: &str, origins: &[String]) -> bool {
-    Url::parse(url).is_ok_and(|url| {
-        url.scheme() == "https"
+impl ReturnOrigins {
+    /// The address that `text` is, if it may be returned to. Never an open redirect: https, an origin of the list as a
+    /// browser understands the text, nothing hidden before the host or from other readers, and none of the parameters
+    /// that say how the merchant's way ended.
+    fn allowed(&self, text: &str) -> Option<Url> {
+        let hidden = |c: char| c.is_control() || c.is_whitespace() || c == '\\';
+        let url = Url::parse(text).ok().filter(|_| !text.contains(hidden))?;
+        let ours = |name: &str| ["authorizer_appid", "reference", "result"].contains(&name);
+        let good = url.scheme() == "https"
             && url.username().is_empty()
             && url.password().is_none()
-            && origins.contains(&url.origin().ascii_serialization())
-    })
+            && self.0.contains(&url.origin().ascii_serialization())
+            && !url.query_pairs().any(|(name, _)| ours(&name));
+        good.then_some(url)
+    }
+}
+
+impl FromStr for ReturnOrigins {
+    type Err = NotOrigins;
+
+    fn from_str(list: &str) -> Result<Self, NotOrigins> {
+        let origin = |text: &str| {
+            let url = Url::parse(text.trim()).ok()?;
+            let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+            let anonymous = url.username().is_empty() && url.password().is_none();
+            let good = url.scheme() == "https" && bare && anonymous;
+            good.then(|| url.origin().ascii_serialization())
+        };
+        let origins: Option<Vec<String>> = list.split(',').map(origin).collect();
+        origins.map(Self).ok_or(NotOrigins)
+    }
+}
+
+impl std::error::Error for NotOrigins {}
+
+impl fmt::Display for NotOrigins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of https origins, separated by commas")
+    }
 }
 
 #[cfg(test)]
@@ -155,7 +195,7 @@ mod tests {
 
     #[track_caller]
     fn check(query: &str, expected: Result<(), LinkError>) {
-        let origins = ["https://shop.example".to_owned()];
+        let origins = "https://shop.example".parse().unwrap();
         assert_eq!(
             Link::parse(query, &origins).map(|_| ()),
             expected,
@@ -190,7 +230,13 @@ mod tests {
 
     #[test]
     fn a_link_never_leads_to_a_foreign_place() {
-        check("return_to=https://shop.example/done?a=b", Ok(()));
+        for good in [
+            "https://shop.example/done?a=b",
+            "https://SHOP.example:443",
+            "https://shop.example/%E5%BA%97?next=/%23/done%23here",
+        ] {
+            check(&format!("return_to={good}"), Ok(()));
+        }
         for foreign in [
             "http://shop.example/",
             "https://shop.example:8443/",
@@ -200,11 +246,51 @@ mod tests {
             "//shop.example/",
             "javascript:alert(1)",
             "",
+            "https://shop.example.evil.example/",
+            "https://evil.example/https://shop.example/",
+            "https://evil.example/?https://shop.example",
+            "https://evil.example%23@shop.example/",
+            "https://:word@shop.example/",
+            "https:%5C%5Cshop.example/",
+            "https://evil.example%5C@shop.example/",
+            "https://shop.example%5C@evil.example/",
+            "https://shop%09.example/",
+            "%20https://shop.example/",
+            "https://shop.example./",
+            "https:shop.example@evil.example/",
+            "https://shop.example/?result=connected",
+            "https://shop.example/?%61uthorizer_appid%3Dwx1",
+            "https://shop.example/?a%3Db%26reference%3Dother",
         ] {
             check(
                 &format!("return_to={foreign}"),
                 Err(LinkError::ForeignReturn),
             );
+        }
+    }
+
+    #[test]
+    fn the_origins_of_a_stack_are_origins() {
+        let origins: ReturnOrigins = "https://Shop.example/, https://b.example:8443"
+            .parse()
+            .unwrap();
+        assert_eq!(
+            origins,
+            ReturnOrigins(vec![
+                "https://shop.example".to_owned(),
+                "https://b.example:8443".to_owned()
+            ])
+        );
+        for wrong in [
+            "http://shop.example",
+            "shop.example",
+            "https://shop.example/done",
+            "https://shop.example,",
+            "https://*.shop.example/?",
+            "https://user@shop.example",
+            "*",
+        ] {
+            assert_eq!(wrong.parse::<ReturnOrigins>(), Err(NotOrigins), "{wrong}");
         }
     }
 
@@ -222,6 +308,7 @@ mod tests {
             link.replace("&expires=1700000600", ""),
             format!("{link}&utm=1"),
             format!("{link}&signature={signature}"),
+            link.replace("signature=", "signature=signature="),
             link.replace(signature, &signature.to_uppercase()),
             link.replace(&format!("&signature={signature}"), ""),
         ] {

@@ -8,6 +8,7 @@ use component_core::credentials::Vault;
 use component_core::renew::Tokens;
 use component_core::store::Store;
 use component_core::time::{Clock, Deadline};
+use component_core::vendor::Vendor;
 use component_core::wechat::Wechat;
 use component_core::{env, http};
 use lambda_http::{Error, Request, RequestExt, run, service_fn, tracing};
@@ -23,7 +24,12 @@ async fn main() -> Result<(), Error> {
     let wechat = env::required("WECHAT_API_BASE_URL")?;
     let mp = env::required("WECHAT_MP_BASE_URL")?;
     let open = env::required("WECHAT_OPEN_BASE_URL")?;
-    let return_origins = env::optional("ALLOWED_RETURN_ORIGINS").unwrap_or_default();
+    let return_origins = env::parsed("ALLOWED_RETURN_ORIGINS")?.unwrap_or_default();
+    let vendor = Vendor {
+        name: env::parsed("VENDOR_NAME")?,
+        logo: env::parsed("VENDOR_LOGO_URL")?,
+        accent: env::parsed("VENDOR_ACCENT_COLOR")?.unwrap_or_default(),
+    };
 
     let aws = Aws::from_env(http::client()?)?;
     let clock = Clock::system();
@@ -34,10 +40,8 @@ async fn main() -> Result<(), Error> {
     let start = AuthStart {
         tokens: Tokens::new(Store::new(aws.dynamodb(), table), wechat, vault?, clock),
         pages: Pages::new(&mp, &open)?,
-        return_origins: return_origins
-            .split(',')
-            .map(|one| one.trim().trim_end_matches('/').to_owned())
-            .collect(),
+        vendor,
+        return_origins,
     };
     let answer = async |request: Request| {
         let deadline = Deadline::of_invocation(request.lambda_context().deadline(), MARGIN);

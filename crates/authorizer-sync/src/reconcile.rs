@@ -94,12 +94,12 @@ impl AuthorizerSync {
         counts.listed += 1;
         if let Kept::Changed(row) = &kept {
             counts.changed += 1;
-            tracing::info!(authorizer_appid = %row.appid, "took this authorizer over from WeChat's list");
+            tracing::info!(authorizer_appid = %row.appid, reference = row.reference, "took this authorizer over from WeChat's list");
         }
         let row = kept.row();
         if row.standing == Standing::ReauthorizationRequired {
             counts.reauthorization_required += 1;
-            tracing::error!(authorizer_appid = %row.appid, "this authorizer must authorize again: WeChat lists no refresh token that works");
+            tracing::error!(authorizer_appid = %row.appid, reference = row.reference, "this authorizer must authorize again: WeChat lists no refresh token that works");
         }
         Ok(())
     }
@@ -127,7 +127,7 @@ impl AuthorizerSync {
         for appid in absent {
             let tokens = &self.tokens;
             let row = tokens.store.authorizer(&appid).await?;
-            tracing::warn!(authorizer_appid = %appid, "this authorizer is absent from WeChat's list");
+            tracing::warn!(authorizer_appid = %appid, reference = row.reference, "this authorizer is absent from WeChat's list");
             counts.lock().unwrap_or_else(PoisonError::into_inner).absent += 1;
             if let AtWechat::NotAuthorized = tokens.ask_wechat(&appid, deadline).await? {
                 let (seen, now) = (row.clone(), tokens.clock.now());

@@ -45,6 +45,8 @@ pub struct Authorizer {
     pub name: Option<String>,
     /// The vendor's own name for it, from the link it came by.
     pub reference: Option<String>,
+    /// When it was authorized by that link, as far as is known.
+    pub reference_at: Timestamp,
     /// When a tombstone may be forgotten.
     pub ttl: Option<Timestamp>,
 }
@@ -156,6 +158,7 @@ impl Authorizer {
             permission_sets: Vec::new(),
             name: None,
             reference: None,
+            reference_at: Timestamp::default(),
             ttl: None,
         }
     }
@@ -388,6 +391,23 @@ impl Authorizer {
     /// Whether the authorization of the time `at` stands here, or a newer one does.
     pub fn stands_since(&self, at: Timestamp) -> bool {
         self.standing == Standing::Authorized && self.auth_epoch >= at
+    }
+
+    /// The row under the vendor's own name for it, which came with an authorization of the time `at`; `None` if a newer
+    /// one has named it, or so already.
+    ///
+    /// A browser knows no more than when its way began, and a notice the very time: whatever comes in whatever order, the
+    /// newest notice's name stays.
+    pub fn named(&self, reference: &str, at: Timestamp) -> Option<Self> {
+        if at < self.reference_at {
+            return None;
+        }
+        let next = Self {
+            reference: Some(reference.to_owned()),
+            reference_at: at,
+            ..self.clone()
+        };
+        (next != *self).then_some(next)
     }
 
     /// The row with a refresh token that WeChat gave kept beside what stands; `None` if it is known.

@@ -1,5 +1,8 @@
 //! The environment variables that `template.yaml` sets.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use crate::error::Error;
 
 /// The value of the variable `name`.
@@ -17,4 +20,21 @@ pub fn required(name: &'static str) -> Result<String, Error> {
 /// The value of the variable `name`, unless it is missing or empty.
 pub fn optional(name: &'static str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// What the variable `name` says, unless it is missing or empty.
+///
+/// # Errors
+/// [`Error::Config`] with the name, if it says nothing that is a `T`.
+pub fn parsed<T>(name: &'static str) -> Result<Option<T>, Error>
+where
+    T: FromStr,
+    T::Err: Display,
+{
+    let parse = |value: String| {
+        value.parse().map_err(|expected: T::Err| {
+            Error::Config(format!("the environment variable {name} is not {expected}"))
+        })
+    };
+    optional(name).map(parse).transpose()
 }

@@ -15,7 +15,12 @@ use crate::wechat::Refusal;
 #[derive(Clone, Copy)]
 pub enum Bringer<'a> {
     /// WeChat itself, by a notice: it tells whose code it is and when it was given.
-    Notice(&'a AuthorizationNotice),
+    Notice {
+        /// What it tells.
+        notice: &'a AuthorizationNotice,
+        /// The vendor's own name for the account, found by the pre-auth code.
+        reference: Option<&'a str>,
+    },
     /// A browser that WeChat sent back.
     Redirect {
         /// When its way began.
@@ -34,6 +39,9 @@ pub enum Exchanged {
     Superseded(AuthorizerAppId),
 }
 
+/// How often to look whether somebody else has exchanged a code: for about three seconds.
+const MAX_LOOKS: u32 = 20;
+
 impl Tokens {
     /// Exchanges a code, or finds that it was exchanged.
     ///
@@ -48,7 +56,7 @@ impl Tokens {
     ) -> Result<Exchanged, Error> {
         // A claim must not outlive its holder for long: the code it holds back dies in an hour, if not in ten minutes.
         let deadline = deadline.or_after(MAX_RENEWAL);
-        if let Bringer::Notice(notice) = bringer
+        if let Bringer::Notice { notice, .. } = bringer
             && self.is_superseded(notice).await?
         {
             return Ok(Exchanged::Superseded(notice.authorizer.clone()));
@@ -76,6 +84,31 @@ impl Tokens {
         exchanged
     }
 
+    /// Waits a while for somebody else to exchange a code, and answers the authorizer that it has connected.
+    ///
+    /// `None` also if its authorization is not the one that stands: it may be withdrawn, or its notice still under way.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn await_exchange(
+        &self,
+        code: &Secret<AuthorizationCode>,
+        deadline: Deadline,
+    ) -> Result<Option<Authorizer>, Error> {
+        for _look in 0..MAX_LOOKS {
+            if let Some(appid) = self.store.exchanged_code(code).await? {
+                let row = self.store.authorizer(&appid).await?;
+                if row.standing != Standing::Revoked {
+                    return Ok(Some(row));
+                }
+            }
+            if !self.wait_for_other(deadline).await {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
     /// Whether the code is of an authorization that is over.
     async fn is_superseded(&self, notice: &AuthorizationNotice) -> Result<bool, Error> {
         let row = self.store.authorizer(&notice.authorizer).await?;
@@ -101,11 +134,11 @@ impl Tokens {
                 self.keep_granted(&authorizer, &granted, bringer, deadline)
                     .await?
             }
-            (Err(error), Bringer::Notice(notice))
+            (Err(error), Bringer::Notice { notice, .. })
                 if error.is_refusal(&Refusal::Code)
                     || error.is_refusal(&Refusal::NotAuthorized) =>
             {
-                self.heal(notice, deadline).await?
+                self.heal(notice, bringer, deadline).await?
             }
             (Err(error), Bringer::Redirect { .. }) if error.is_refusal(&Refusal::Code) => {
                 return Err(Error::CodeSpent);
@@ -130,7 +163,7 @@ impl Tokens {
     ) -> Result<Exchanged, Error> {
         let row = self.read_for_sure(appid, deadline).await?;
         let evidence = match bringer {
-            Bringer::Notice(notice) => Evidence::At(notice.created_at),
+            Bringer::Notice { notice, .. } => Evidence::At(notice.created_at),
             Bringer::Redirect { since, .. } => Evidence::Since {
                 since: since - MAX_CLOCK_SKEW,
                 newer_than: self.newer_than(&row, granted, deadline).await,
@@ -171,13 +204,10 @@ impl Tokens {
         let now = self.clock.now();
         let jitter = self.clock.jitter();
         let next = |row: &Authorizer| {
-            let Some(mut next) = row.authorize(evidence, granted, now, jitter) else {
+            let Some(next) = row.authorize(evidence, granted, now, jitter) else {
                 return row.declined(evidence, granted);
             };
-            if let Some(reference) = bringer.reference() {
-                next.reference = Some(reference.to_owned());
-            }
-            Some(next)
+            Some(bringer.name(&next).unwrap_or(next))
         };
         let row = match self.change_authorizer(row, next, deadline).await? {
             Kept::Changed(row) if row.standing != Standing::Revoked => row,
@@ -186,6 +216,7 @@ impl Tokens {
         if row.standing == Standing::ReauthorizationRequired {
             tracing::error!(
                 authorizer_appid = %appid,
+                reference = row.reference,
                 "WeChat gave no refresh token for this authorizer: it must authorize again"
             );
         }
@@ -197,11 +228,14 @@ impl Tokens {
     async fn heal(
         &self,
         notice: &AuthorizationNotice,
+        bringer: Bringer<'_>,
         deadline: Deadline,
     ) -> Result<Exchanged, Error> {
         let appid = &notice.authorizer;
         let row = self.store.authorizer(appid).await?;
         if row.stands_since(notice.created_at) {
+            let next = |row: &Authorizer| bringer.name(row);
+            let row = self.change_authorizer(row, next, deadline).await?.row();
             return Ok(Exchanged::Stored(Box::new(row)));
         }
         match self.ask_wechat(appid, deadline).await? {
@@ -212,8 +246,7 @@ impl Tokens {
                     ..Granted::default()
                 };
                 let evidence = Evidence::At(notice.created_at);
-                self.take(row, evidence, &granted, Bringer::Notice(notice), deadline)
-                    .await
+                self.take(row, evidence, &granted, bringer, deadline).await
             }
             // It was withdrawn since, and the notice of that may be lost.
             AtWechat::NotAuthorized => {
@@ -235,16 +268,13 @@ impl Tokens {
         let row = self.store.authorizer(appid).await?;
         let now = self.clock.now();
         let jitter = self.clock.jitter();
-        let next = |row: &Authorizer| match bringer {
-            Bringer::Notice(notice) => row.confirm(notice.created_at, now, jitter),
-            Bringer::Redirect { reference, .. } => {
-                let reference = reference?;
-                let known = row.reference.as_deref() == Some(reference);
-                (!known).then(|| Authorizer {
-                    reference: Some(reference.to_owned()),
-                    ..row.clone()
-                })
-            }
+        let next = |row: &Authorizer| {
+            let confirmed = match bringer {
+                Bringer::Notice { notice, .. } => row.confirm(notice.created_at, now, jitter),
+                Bringer::Redirect { .. } => None,
+            };
+            let named = bringer.name(confirmed.as_ref().unwrap_or(row));
+            named.or(confirmed)
         };
         let row = self.change_authorizer(row, next, deadline).await?.row();
         Ok(if row.standing == Standing::Revoked {
@@ -271,11 +301,13 @@ impl Tokens {
     }
 }
 
-impl<'a> Bringer<'a> {
-    fn reference(self) -> Option<&'a str> {
-        match self {
-            Self::Notice(_) => None,
-            Self::Redirect { reference, .. } => reference,
-        }
+impl Bringer<'_> {
+    /// The row under the name that this one knows; `None` if that changes nothing.
+    fn name(self, row: &Authorizer) -> Option<Authorizer> {
+        let (reference, at) = match self {
+            Self::Notice { notice, reference } => (reference, notice.created_at),
+            Self::Redirect { since, reference } => (reference, since),
+        };
+        row.named(reference?, at)
     }
 }

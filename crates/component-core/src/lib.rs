@@ -14,6 +14,7 @@ pub mod push;
 // What merchants' browsers see.
 pub mod browser;
 pub mod page;
+pub mod vendor;
 
 // Decisions. No I/O, no clock.
 pub mod lease;

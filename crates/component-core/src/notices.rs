@@ -7,16 +7,16 @@ use crate::error::Error;
 use crate::exchange::{Bringer, Exchanged};
 use crate::id::AuthorizerAppId;
 use crate::ladder::AtWechat;
-use crate::push::notice::{AuthorizationChange, AuthorizationNotice};
+use crate::push::notice::{AuthorizationChange, AuthorizationNotice, Grant};
 use crate::renew::Tokens;
 use crate::store::PendingNotice;
 use crate::time::Deadline;
 
 /// What became of a notice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Outcome {
-    /// The row says what the notice says.
-    Taken,
+    /// The row, here, says what the notice says.
+    Taken(Box<Authorizer>),
     /// Something newer stands.
     Superseded,
 }
@@ -50,13 +50,9 @@ impl Tokens {
             tracing::warn!(authorizer_appid = %notice.authorizer, age_secs = age.as_secs(), "a notice is handled late");
         }
         let outcome = match &notice.change {
-            AuthorizationChange::Authorized(grant) | AuthorizationChange::Updated(grant) => self
-                .exchange(&grant.code, Bringer::Notice(notice), deadline)
-                .await
-                .map(|exchanged| match exchanged {
-                    Exchanged::Stored(_) => Outcome::Taken,
-                    Exchanged::Superseded(_) => Outcome::Superseded,
-                }),
+            AuthorizationChange::Authorized(grant) | AuthorizationChange::Updated(grant) => {
+                self.authorize(notice, grant, deadline).await
+            }
             AuthorizationChange::Unauthorized => self.revoke(notice, deadline).await,
         };
         match outcome {
@@ -67,6 +63,7 @@ impl Tokens {
                     .await?;
                 tracing::info!(
                     authorizer_appid = %notice.authorizer,
+                    reference = outcome.reference(),
                     info_type = notice.change.info_type(),
                     outcome = outcome.as_str(),
                     "a notice is handled"
@@ -87,7 +84,11 @@ impl Tokens {
     ///
     /// # Errors
     /// Those of [`Tokens::as_component`]; nothing depends on it.
-    pub async fn describe(&self, appid: &AuthorizerAppId, deadline: Deadline) -> Result<(), Error> {
+    pub async fn describe(
+        &self,
+        appid: &AuthorizerAppId,
+        deadline: Deadline,
+    ) -> Result<Authorizer, Error> {
         let info = self
             .as_component(deadline, |token, component| async move {
                 self.wechat
@@ -107,8 +108,27 @@ impl Tokens {
             }
             (next != *row && row.generation > 0).then_some(next)
         };
-        self.change_authorizer(row, next, deadline).await?;
-        Ok(())
+        Ok(self.change_authorizer(row, next, deadline).await?.row())
+    }
+
+    async fn authorize(
+        &self,
+        notice: &AuthorizationNotice,
+        grant: &Grant,
+        deadline: Deadline,
+    ) -> Result<Outcome, Error> {
+        let reference = match &grant.pre_auth_code {
+            Some(code) => self.store.reference(code).await?,
+            None => None,
+        };
+        let bringer = Bringer::Notice {
+            notice,
+            reference: reference.as_deref(),
+        };
+        match self.exchange(&grant.code, bringer, deadline).await? {
+            Exchanged::Stored(row) => Ok(Outcome::Taken(row)),
+            Exchanged::Superseded(_) => Ok(Outcome::Superseded),
+        }
     }
 
     async fn revoke(
@@ -126,8 +146,8 @@ impl Tokens {
                 AtWechat::NotAuthorized => {
                     let seen = row.clone();
                     let next = |row: &Authorizer| row.vanished(&seen, now);
-                    self.change_authorizer(row, next, deadline).await?;
-                    Ok(Outcome::Taken)
+                    let row = self.change_authorizer(row, next, deadline).await?.row();
+                    Ok(Outcome::Taken(Box::new(row)))
                 }
             };
         }
@@ -139,7 +159,7 @@ impl Tokens {
         let row = self.change_authorizer(row, next, deadline).await?.row();
         match row.revoke(at, now) {
             Revocation::Ask => Err(Error::Busy("this authorizer")),
-            _ if row.revoked_at >= at => Ok(Outcome::Taken),
+            _ if row.revoked_at >= at => Ok(Outcome::Taken(Box::new(row))),
             _ => Ok(Outcome::Superseded),
         }
     }
@@ -147,10 +167,17 @@ impl Tokens {
 
 impl Outcome {
     /// As it stands in the table and the log.
-    const fn as_str(self) -> &'static str {
+    const fn as_str(&self) -> &'static str {
         match self {
-            Self::Taken => "taken",
+            Self::Taken(_) => "taken",
             Self::Superseded => "superseded",
+        }
+    }
+
+    fn reference(&self) -> Option<&str> {
+        match self {
+            Self::Taken(row) => row.reference.as_deref(),
+            Self::Superseded => None,
         }
     }
 }

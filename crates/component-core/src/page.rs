@@ -1,9 +1,13 @@
-//! The frame of the pages that merchants see: Chinese or English, one style, nothing from elsewhere.
+//! The frame of the pages that merchants see: Chinese or English, one style, nothing from elsewhere but the vendor's logo.
 
+use askama::Template;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use sha2::{Digest, Sha256};
+
+use crate::id::AuthorizerAppId;
+use crate::vendor::Vendor;
 
 /// The language of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,32 +18,91 @@ pub enum Language {
     English,
 }
 
-/// A page, in one language.
+/// A page around its main part.
 pub struct Page<'a> {
     /// Its language.
     pub language: Language,
-    /// Its heading and title.
+    /// Whose page it is.
+    pub vendor: &'a Vendor,
+    /// The browser's name for it.
     pub title: &'a str,
-    /// What it says below; escaped here.
-    pub paragraphs: &'a [&'a str],
-    /// The text of a button that posts to the page's own address.
-    pub button: Option<&'a str>,
-    /// Origins that the post may lead to.
-    pub form_origins: &'a [&'a str],
+    /// Where its form, if it has one, may lead.
+    pub form: Form<'a>,
 }
 
-const STYLE: &str = "\
-:root{color-scheme:light dark;--ink:#1a1a1a;--paper:#f5f6f7;--card:#fff;--accent:#07863f}\
-@media(prefers-color-scheme:dark){:root{--ink:#ececec;--paper:#111;--card:#1c1c1c;--accent:#3ecb7a}}\
-*{box-sizing:border-box}\
-body{margin:0;min-height:100vh;display:grid;place-items:center;padding:16px;background:var(--paper);color:var(--ink);\
-font:16px/1.6 system-ui,\"PingFang SC\",\"Microsoft YaHei\",sans-serif}\
-main{width:100%;max-width:420px;padding:32px 24px;border-radius:12px;background:var(--card)}\
-h1{margin:0 0 12px;font-size:22px;line-height:1.3}\
-p{margin:0 0 12px;overflow-wrap:anywhere}\
-button{width:100%;min-height:48px;margin-top:12px;border:0;border-radius:8px;background:var(--accent);color:var(--card);\
-font:inherit;font-weight:600;cursor:pointer}\
-button:focus-visible{outline:3px solid var(--ink);outline-offset:2px}";
+/// Whether a page can be posted.
+#[derive(Clone, Copy)]
+pub enum Form<'a> {
+    /// It has no form.
+    None,
+    /// To its own address, whose answer may lead on to these origins.
+    LeadsTo(&'a [String]),
+}
+
+/// The main part of a page that says one thing, and what to do.
+#[derive(Template)]
+#[template(path = "message.html")]
+pub struct Message<'a> {
+    /// The sign above.
+    pub mark: Mark,
+    /// The heading.
+    pub title: &'a str,
+    /// Which account it is about.
+    pub account: Option<Account<'a>>,
+    /// What it says below.
+    pub paragraphs: &'a [&'a str],
+    /// What the merchant can do here.
+    pub action: Option<Action<'a>>,
+}
+
+/// An account, as its merchant knows it.
+pub struct Account<'a> {
+    /// Its name, if WeChat has told it.
+    pub name: Option<&'a str>,
+    /// Its app id.
+    pub appid: &'a AuthorizerAppId,
+}
+
+/// The sign above a message; what it means is said in words below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// Done.
+    Good,
+    /// Not done.
+    Bad,
+    /// Not yet.
+    Wait,
+}
+
+/// The button of a message.
+pub enum Action<'a> {
+    /// Leads to an address; the empty one is the page itself, loaded again.
+    Link {
+        /// What stands on it.
+        text: &'a str,
+        /// Where it leads.
+        href: &'a str,
+    },
+    /// Posts to the page's own address.
+    Post {
+        /// What stands on it.
+        text: &'a str,
+        /// Where the answer may lead on to.
+        origins: &'a [String],
+    },
+}
+
+#[derive(Template)]
+#[template(path = "frame.html")]
+struct Frame<'a> {
+    language: Language,
+    vendor: &'a Vendor,
+    title: &'a str,
+    style: &'a str,
+    main: &'a str,
+}
+
+const STYLE: &str = include_str!("../templates/style.css");
 
 impl Language {
     /// The language that `Accept-Language` asks for: English if it is wanted more than Chinese.
@@ -72,29 +135,26 @@ impl Language {
         }
     }
 
-    const fn tag(self) -> &'static str {
+    /// Its name in HTML.
+    pub const fn tag(self) -> &'static str {
         self.of_two("zh-CN", "en")
     }
 }
 
 impl Page<'_> {
     /// The page as a response.
-    pub fn response(&self, status: StatusCode) -> Response<String> {
-        let title = escape(self.title);
-        let paragraphs = self.paragraphs.iter().fold(String::new(), |html, text| {
-            html + "<p>" + &escape(text) + "</p>\n"
-        });
-        let button = self.button.map_or_else(String::new, |text| {
-            format!(
-                "<form method=\"post\"><button>{}</button></form>\n",
-                escape(text)
-            )
-        });
-        let html = format!(
-            "<!doctype html>\n<html lang=\"{}\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n{paragraphs}{button}</main>\n</body>\n</html>\n",
-            self.language.tag()
-        );
-        let mut response = Response::new(html);
+    pub fn response(&self, status: StatusCode, main: &impl Template) -> Response<String> {
+        let style = self.vendor.accent.css() + STYLE;
+        // Writing to a string does not fail, and the templates call nothing that does.
+        let main = main.render().unwrap_or_default();
+        let frame = Frame {
+            language: self.language,
+            vendor: self.vendor,
+            title: self.title,
+            style: &style,
+            main: &main,
+        };
+        let mut response = Response::new(frame.render().unwrap_or_default());
         *response.status_mut() = status;
         let headers = response.headers_mut();
         guard(headers);
@@ -102,28 +162,65 @@ impl Page<'_> {
             header::CONTENT_TYPE,
             HeaderValue::from_static("text/html; charset=utf-8"),
         );
-        if let Ok(policy) = HeaderValue::from_str(&self.policy()) {
+        if let Ok(policy) = HeaderValue::from_str(&self.policy(&style)) {
             headers.insert(header::CONTENT_SECURITY_POLICY, policy);
         }
         response
     }
 
     /// `form-action` also governs the redirect that answers the post, so it names where that leads.
-    fn policy(&self) -> String {
-        let style = STANDARD.encode(Sha256::digest(STYLE));
-        let mut form_action = if self.button.is_some() {
-            "'self'"
-        } else {
-            "'none'"
-        }
-        .to_owned();
-        for origin in self.form_origins {
-            form_action.push(' ');
-            form_action.push_str(origin);
-        }
+    fn policy(&self, style: &str) -> String {
+        let style = STANDARD.encode(Sha256::digest(style));
+        let form_action = match self.form {
+            Form::None => "'none'".to_owned(),
+            Form::LeadsTo(origins) => format!("'self' {}", origins.join(" ")),
+        };
+        let logo = self.vendor.logo.as_ref();
+        let img_src = logo.map_or_else(String::new, |logo| format!("img-src {}; ", logo.origin()));
         format!(
-            "default-src 'none'; style-src 'sha256-{style}'; form-action {form_action}; base-uri 'none'; frame-ancestors 'none'"
+            "default-src 'none'; {img_src}style-src 'sha256-{style}'; form-action {form_action}; base-uri 'none'; frame-ancestors 'none'"
         )
+    }
+}
+
+impl Message<'_> {
+    /// The message as a page.
+    pub fn response(
+        &self,
+        status: StatusCode,
+        language: Language,
+        vendor: &Vendor,
+    ) -> Response<String> {
+        let form = match self.action {
+            Some(Action::Post { origins, .. }) => Form::LeadsTo(origins),
+            Some(Action::Link { .. }) | None => Form::None,
+        };
+        let page = Page {
+            language,
+            vendor,
+            title: self.title,
+            form,
+        };
+        page.response(status, self)
+    }
+}
+
+impl Mark {
+    const fn class(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Bad => "bad",
+            Self::Wait => "wait",
+        }
+    }
+
+    /// A tick, an exclamation mark, the hands of a clock.
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Good => "m7 12.5 3.5 3.5L17 9",
+            Self::Bad => "M12 6.5v7m0 3.5v.1",
+            Self::Wait => "M12 6.5V12l3.5 2.5",
+        }
     }
 }
 
@@ -149,21 +246,6 @@ fn guard(headers: &mut HeaderMap) {
     }
 }
 
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,17 +268,58 @@ mod tests {
         check("*;q=x,,;", Language::Chinese);
     }
 
+    const HOSTILE: &str = "</style><script>alert('\"')</script>&";
+
     #[test]
     fn whatever_stands_on_a_page_is_escaped() {
-        let page = Page {
-            language: Language::English,
-            title: "<script>",
-            paragraphs: &["\"'&"],
-            button: None,
-            form_origins: &[],
+        let vendor = Vendor {
+            name: Some(HOSTILE.parse().unwrap()),
+            logo: Some("https://cdn.example/'\"><script>".parse().unwrap()),
+            ..Vendor::default()
         };
-        let response = page.response(StatusCode::OK);
-        assert!(response.body().contains("<h1>&lt;script&gt;</h1>"));
-        assert!(response.body().contains("<p>&quot;&#39;&amp;</p>"));
+        let appid = AuthorizerAppId::parse("wxfedcba9876543210").unwrap();
+        let message = Message {
+            mark: Mark::Good,
+            title: HOSTILE,
+            account: Some(Account {
+                name: Some(HOSTILE),
+                appid: &appid,
+            }),
+            paragraphs: &[HOSTILE],
+            action: Some(Action::Link {
+                text: HOSTILE,
+                href: HOSTILE,
+            }),
+        };
+        let response = message.response(StatusCode::OK, Language::English, &vendor);
+        let body = response.body();
+        assert!(!body.contains("<script"), "{body}");
+        assert_eq!(body.matches("</style>").count(), 1, "{body}");
+        // Name and title twice each, account, paragraph, and the link's text and address.
+        assert_eq!(body.matches("&#60;script&#62;").count(), 8, "{body}");
+    }
+
+    #[test]
+    fn the_policy_knows_the_style_that_the_page_has() {
+        for accent in ["#07863f", "#ffffff"] {
+            let vendor = Vendor {
+                accent: accent.parse().unwrap(),
+                ..Vendor::default()
+            };
+            let message = Message {
+                mark: Mark::Bad,
+                title: "",
+                account: None,
+                paragraphs: &[],
+                action: None,
+            };
+            let response = message.response(StatusCode::OK, Language::Chinese, &vendor);
+            let (_, rest) = response.body().split_once("<style>").unwrap();
+            let style = rest.split_once("</style>").unwrap().0;
+            let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str();
+            let hash = STANDARD.encode(Sha256::digest(style));
+            let expected = format!("style-src 'sha256-{hash}'; form-action 'none';");
+            assert!(policy.unwrap().contains(&expected), "{accent}");
+        }
     }
 }

@@ -16,6 +16,7 @@ mod component;
 mod due;
 mod item;
 mod notices;
+mod preauths;
 mod starts;
 
 pub use codes::CodeClaim;

@@ -1,5 +1,6 @@
 //! What AWS keeps: the table and the secret.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use aws_credential_types::Credentials;
@@ -81,6 +82,19 @@ impl Emulators {
 }
 
 impl Emulators {
+    /// Puts a `link_signing_key` (base64) beside the rest of the secret: authorization links must be signed with it.
+    ///
+    /// # Errors
+    /// If the secret cannot be written.
+    pub async fn sign_links(&self, settings: &Settings, key: &str) -> Result<(), Error> {
+        let mut fields = fields(settings);
+        fields.insert("link_signing_key", key);
+        let put = self.secretsmanager.put_secret_value().secret_id(SECRET);
+        let put = put.secret_string(json!(fields).to_string());
+        put.send().await?;
+        Ok(())
+    }
+
     /// Takes out of a kept table what only the WeChat of the last run knew: its ticket and its access tokens. The new one
     /// remembers nothing.
     ///
@@ -122,13 +136,16 @@ impl Emulators {
 
 /// The secret that fits a simulated WeChat.
 pub fn secret(settings: &Settings) -> String {
-    json!({
-        "component_appid": settings.component_appid,
-        "component_appsecret": settings.component_appsecret,
-        "token": settings.token,
-        "encoding_aes_key": settings.encoding_aes_key,
-    })
-    .to_string()
+    json!(fields(settings)).to_string()
+}
+
+fn fields(settings: &Settings) -> BTreeMap<&str, &str> {
+    BTreeMap::from([
+        ("component_appid", settings.component_appid.as_str()),
+        ("component_appsecret", &settings.component_appsecret),
+        ("token", &settings.token),
+        ("encoding_aes_key", &settings.encoding_aes_key),
+    ])
 }
 
 fn secretsmanager() -> aws_sdk_secretsmanager::Client {

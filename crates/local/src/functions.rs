@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use auth_callback::AuthCallback;
-use auth_start::{AuthStart, Pages};
+use auth_start::{AuthStart, Pages, ReturnOrigins};
 use authorizer_sync::AuthorizerSync;
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use component_core::credentials::Vault;
 use component_core::renew::Tokens;
 use component_core::store::Store;
 use component_core::time::Clock;
+use component_core::vendor::Vendor;
 use component_core::wechat::Wechat;
 use ticket_receiver::TicketReceiver;
 use token_getter::TokenGetter;
@@ -48,7 +49,9 @@ pub struct Parts {
     /// The time.
     pub clock: Clock,
     /// Origins that `return_to` may name.
-    pub return_origins: Vec<String>,
+    pub return_origins: ReturnOrigins,
+    /// Whose pages merchants see.
+    pub vendor: Vendor,
 }
 
 /// What API Gateway, and a sibling, would wait for.
@@ -85,10 +88,12 @@ impl Functions {
             auth_start: AuthStart {
                 tokens: tokens().await?,
                 pages: Pages::new(&parts.wechat_url, &parts.wechat_url)?,
+                vendor: parts.vendor.clone(),
                 return_origins: parts.return_origins.clone(),
             },
             auth_callback: AuthCallback {
                 tokens: tokens().await?,
+                vendor: parts.vendor.clone(),
             },
             authorizer_sync: AuthorizerSync {
                 tokens: tokens().await?,

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use auth_start::ReturnOrigins;
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use clap::Parser;
 use component_core::http;
 use component_core::time::{Clock, Timestamp};
+use component_core::vendor::{Accent, LogoUrl, Vendor, VendorName};
 use local::emulators::Emulators;
 use local::functions::{Functions, Parts};
 use local::story::Story;
@@ -36,8 +38,23 @@ struct Options {
     /// Keep the table in this file. The simulated WeChat remembers nothing: its accounts must authorize again.
     #[arg(long)]
     data: Option<PathBuf>,
+    /// Where `return_to` of a link may lead: https origins, separated by commas.
+    #[arg(long, default_value = "https://example.com")]
+    return_origin: ReturnOrigins,
+    /// Whose pages merchants see.
+    #[arg(long)]
+    vendor_name: Option<VendorName>,
+    /// The https address of the vendor's logo.
+    #[arg(long)]
+    vendor_logo_url: Option<LogoUrl>,
+    /// The colour of the pages' buttons: `#rrggbb`.
+    #[arg(long)]
+    vendor_accent_color: Option<Accent>,
+    /// Take signed links only: the key (base64, 32 bytes or more), as `link_signing_key` in the secret.
+    #[arg(long)]
+    link_signing_key: Option<String>,
     /// Play the whole story without a person, on free ports, and exit.
-    #[arg(long, conflicts_with = "data")]
+    #[arg(long, conflicts_with_all = ["data", "link_signing_key"])]
     once: bool,
 }
 
@@ -91,9 +108,12 @@ async fn run(options: &Options, clock: SimClock) -> Result<ExitCode, Error> {
     let http = http::client()?;
     let connector = http::connector(http.clone());
     let emulators = Emulators::start(&connector, options.data.as_deref(), &settings).await?;
+    if let Some(key) = &options.link_signing_key {
+        emulators.sign_links(&settings, key).await?;
+    }
     let latest = emulators.forget_wechat().await?;
     clock.set(latest.max(clock.now()));
-    let parts = parts(&emulators, connector, &wechat_url, &clock, options.speed);
+    let parts = parts(&emulators, connector, &wechat_url, &clock, options);
     let functions = Arc::new(Functions::start(&parts).await?);
     let stream = Stream::open(emulators.database.clone())?;
     let served = tokio::spawn(axum::serve(app, door::router(functions.clone())).into_future());
@@ -123,7 +143,7 @@ fn parts(
     connector: SharedHttpConnector,
     wechat_url: &str,
     clock: &SimClock,
-    speed: u32,
+    options: &Options,
 ) -> Parts {
     let told = clock.clone();
     Parts {
@@ -131,8 +151,13 @@ fn parts(
         secretsmanager: emulators.secretsmanager.clone(),
         wechat: connector,
         wechat_url: wechat_url.to_owned(),
-        clock: Clock::told(move || Timestamp::from_secs(told.now()), speed),
-        return_origins: Vec::new(),
+        clock: Clock::told(move || Timestamp::from_secs(told.now()), options.speed),
+        return_origins: options.return_origin.clone(),
+        vendor: Vendor {
+            name: options.vendor_name.clone(),
+            logo: options.vendor_logo_url.clone(),
+            accent: options.vendor_accent_color.clone().unwrap_or_default(),
+        },
     }
 }
 

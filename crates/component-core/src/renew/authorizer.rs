@@ -149,7 +149,7 @@ impl Tokens {
                     return Ok(kept.await.then_some(renewal.access_token));
                 }
                 Err(error) if error.is_refusal(&Refusal::RefreshToken) => {
-                    tracing::warn!(authorizer_appid = %appid, "WeChat refuses a refresh token; looking for another");
+                    tracing::warn!(authorizer_appid = %appid, reference = row.reference, "WeChat refuses a refresh token; looking for another");
                     ladder.refuse(candidate);
                     match self.store.authorizer(appid).await {
                         Ok(current) if current.is_overtaken(lease) => return Ok(None),
@@ -261,6 +261,7 @@ impl Tokens {
             Standing::ReauthorizationRequired if !row.is_over(lease) => {
                 tracing::error!(
                     authorizer_appid = %row.appid,
+                    reference = row.reference,
                     "WeChat refuses every refresh token of this authorizer: it must authorize again"
                 );
                 Err(Error::ReauthorizationRequired(row.appid))
@@ -280,7 +281,7 @@ impl Tokens {
         let row = self.keep(row, next, deadline).await?.row();
         match row.standing {
             Standing::Revoked => {
-                tracing::warn!(authorizer_appid = %row.appid, "WeChat says that this authorizer has revoked its authorization");
+                tracing::warn!(authorizer_appid = %row.appid, reference = row.reference, "WeChat says that this authorizer has revoked its authorization");
                 Err(Error::AuthorizationRevoked(row.appid))
             }
             _ => Ok(None),

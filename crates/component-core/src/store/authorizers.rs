@@ -81,6 +81,7 @@ fn write(row: &Authorizer) -> Item {
     }
     if let Some(reference) = &row.reference {
         item.set_text("reference", reference);
+        item.set_time("reference_at", row.reference_at);
     }
     if let Some(ttl) = row.ttl {
         item.set_time("ttl", ttl);
@@ -132,6 +133,7 @@ fn read(appid: &AuthorizerAppId, item: &Item) -> Authorizer {
         permission_sets: numbers("permission_sets"),
         name: item.text("name").map(str::to_owned),
         reference: item.text("reference").map(str::to_owned),
+        reference_at: item.time("reference_at").unwrap_or_default(),
         ttl: item.time("ttl"),
     }
 }

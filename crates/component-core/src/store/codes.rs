@@ -95,6 +95,18 @@ impl Store {
         Ok(())
     }
 
+    /// For which authorizer a code was exchanged, if it was.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn exchanged_code(
+        &self,
+        code: &Secret<AuthorizationCode>,
+    ) -> Result<Option<AuthorizerAppId>, Error> {
+        let item = self.get("read an authorization code", &key(code)).await?;
+        Ok(item.as_ref().and_then(authorizer))
+    }
+
     /// Gives back the right to exchange a code, if the caller still has it.
     ///
     /// # Errors

@@ -20,17 +20,26 @@ pub struct Start {
     pub reference: Option<String>,
     /// Where to send the browser in the end.
     pub return_to: Option<String>,
+    /// The link's query, to begin again with.
+    pub query: String,
 }
 
 /// Why a state is not good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StartRefused {
-    /// It never was, or it is too old.
-    Expired,
-    /// It came back once before.
-    Used,
+    /// It never was, or was so long ago that the table has forgotten it.
+    Unknown,
     /// It belongs to another browser.
     Foreign,
+    /// It is too old.
+    Expired(Box<Start>),
+    /// It came back once before.
+    Used {
+        /// What it was.
+        start: Box<Start>,
+        /// With which authorization code (SHA-256).
+        code: String,
+    },
 }
 
 impl Store {
@@ -49,6 +58,7 @@ impl Store {
         if let Some(return_to) = &start.return_to {
             item.set_text("return_to", return_to);
         }
+        item.set_text("query", &start.query);
         self.client
             .put_item()
             .table_name(&self.table)
@@ -59,7 +69,24 @@ impl Store {
         Ok(())
     }
 
-    /// Takes the attempt of a state, which only `browser` can, once, and in time.
+    /// Looks at the attempt of a state, as somebody who could still take it.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn start(
+        &self,
+        state: &str,
+        browser: &str,
+        now: Timestamp,
+    ) -> Result<Result<Start, StartRefused>, Error> {
+        let item = self
+            .get("read an authorization attempt", &key(state))
+            .await?;
+        Ok(check(&item.unwrap_or_default(), browser, now))
+    }
+
+    /// Takes the attempt of a state, which only `browser` can, once, and in time. It comes back with a code, of which the
+    /// SHA-256 is kept.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -67,6 +94,7 @@ impl Store {
         &self,
         state: &str,
         browser: &str,
+        code: &str,
         now: Timestamp,
     ) -> Result<Result<Start, StartRefused>, Error> {
         const DOING: &str = "take an authorization attempt";
@@ -76,13 +104,14 @@ impl Store {
             .update_item()
             .table_name(&self.table)
             .key("pk", text(&key(state)))
-            .update_expression("SET used_at = :now, written_by = :nonce")
+            .update_expression("SET used_at = :now, code = :code, written_by = :nonce")
             .condition_expression(
                 "browser = :browser AND attribute_not_exists(used_at) AND #ttl > :now",
             )
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":now", time(now))
             .expression_attribute_values(":browser", text(browser))
+            .expression_attribute_values(":code", text(code))
             .expression_attribute_values(":nonce", text(&nonce))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
@@ -92,7 +121,7 @@ impl Store {
             Ok(answer) => {
                 let item = answer.attributes.map(Item::from);
                 let start = item.as_ref().and_then(read);
-                return Ok(start.ok_or(StartRefused::Expired));
+                return Ok(start.ok_or(StartRefused::Unknown));
             }
             Err(error) => error,
         };
@@ -103,10 +132,13 @@ impl Store {
         };
         // A take whose answer got lost, and perhaps the SDK's repetitions of it.
         if current.text(WRITTEN_BY) == Some(nonce.as_str()) {
-            return Ok(read(&current).ok_or(StartRefused::Expired));
+            return Ok(read(&current).ok_or(StartRefused::Unknown));
         }
         match condition_failed {
-            Some(current) => Ok(Err(refused(&current, browser, now))),
+            Some(refused) => {
+                let why = check(&refused, browser, now).err();
+                Ok(Err(why.unwrap_or(StartRefused::Unknown)))
+            }
             None => Err(failure(DOING, error)),
         }
     }
@@ -145,13 +177,23 @@ fn read(item: &Item) -> Option<Start> {
         expires_at: item.time("ttl")?,
         reference: item.text("reference").map(str::to_owned),
         return_to: item.text("return_to").map(str::to_owned),
+        query: item.text("query").unwrap_or_default().to_owned(),
     })
 }
 
-fn refused(current: &Item, browser: &str, now: Timestamp) -> StartRefused {
-    match read(current) {
-        Some(start) if start.browser != browser => StartRefused::Foreign,
-        Some(start) if start.expires_at > now => StartRefused::Used,
-        _ => StartRefused::Expired,
+/// Whether `browser` could take the attempt. Of a used one it can still be told what came of it, however old it is.
+fn check(current: &Item, browser: &str, now: Timestamp) -> Result<Start, StartRefused> {
+    let start = read(current).ok_or(StartRefused::Unknown)?;
+    if start.browser != browser {
+        return Err(StartRefused::Foreign);
     }
+    if current.time("used_at").is_some() {
+        let code = current.text("code").unwrap_or_default().to_owned();
+        let start = Box::new(start);
+        return Err(StartRefused::Used { start, code });
+    }
+    if start.expires_at <= now {
+        return Err(StartRefused::Expired(Box::new(start)));
+    }
+    Ok(start)
 }

@@ -1,0 +1,53 @@
+//! Rows `preauth#<sha256 of the pre-auth code>`.
+
+use std::time::Duration;
+
+use super::item::Item;
+use super::{Store, failure};
+use crate::error::Error;
+use crate::time::Timestamp;
+use crate::token::{PreAuthCode, Secret};
+
+/// As long as a notice may wait to be handled. What a code was fetched for never changes, so that reading it later does
+/// no harm.
+const LIFE: Duration = Duration::from_hours(7 * 24);
+
+impl Store {
+    /// Keeps for whom a pre-auth code was fetched: WeChat's notice brings nothing else back.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn put_reference(
+        &self,
+        code: &Secret<PreAuthCode>,
+        reference: &str,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let mut item = Item::keyed(&key(code));
+        item.set_text("reference", reference);
+        item.set_time("ttl", now + LIFE);
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item.into()))
+            .send()
+            .await
+            .map_err(|error| failure("store whom a pre-auth code is for", error))?;
+        Ok(())
+    }
+
+    /// The vendor's own name for whoever authorized by a pre-auth code, if the link gave one.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn reference(&self, code: &Secret<PreAuthCode>) -> Result<Option<String>, Error> {
+        let item = self
+            .get("read whom a pre-auth code is for", &key(code))
+            .await?;
+        Ok(item.and_then(|item| item.text("reference").map(str::to_owned)))
+    }
+}
+
+fn key(code: &Secret<PreAuthCode>) -> String {
+    format!("preauth#{}", code.sha256())
+}
