@@ -1,0 +1,265 @@
+// What all tests use: the functions on a simulated WeChat, and a merchant before a real browser.
+"use strict";
+
+const assert = require("node:assert/strict");
+const { spawn } = require("node:child_process");
+const { join } = require("node:path");
+const { after, test } = require("node:test");
+
+const axe = require("axe-core");
+const { chromium } = require("playwright-core");
+
+/** Two of the simulated WeChat's accounts. */
+const BOOKSHOP = { appid: "wx1a2b3c4d5e6f7081", name: "青禾书店" };
+const TEAHOUSE = { appid: "wx2b3c4d5e6f708192", name: "山海茶社" };
+
+const LANGUAGES = { zh: "zh-CN", en: "en-US" };
+
+const AGENTS = {
+  iphone:
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.0 Mobile/15E148 Safari/604.1",
+  wechat:
+    "Mozilla/5.0 (Linux; Android 14; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/116.0.0.0 Mobile Safari/537.36 MicroMessenger/8.0.44.2502(0x28002C57) WeChat/arm64",
+};
+
+/** A small PC, and the smallest phone. */
+const SIZES = { pc: { width: 1024, height: 640 }, phone: { width: 360, height: 740 } };
+
+const PATIENCE_MS = 20_000;
+
+/** Looks again and again until `look` answers something that is true. */
+async function waitFor(what, look) {
+  const until = Date.now() + PATIENCE_MS;
+  while (Date.now() < until) {
+    const seen = await look();
+    if (seen) return seen;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`waited in vain for ${what}`);
+}
+
+const running = new Set();
+process.once("exit", () => running.forEach((child) => child.kill()));
+
+/** Every function and a WeChat, in a process of their own on free ports. */
+class Local {
+  static async start(options) {
+    const local = new Local();
+    local.log = "";
+    local.child = spawn(process.env.LOCAL, ["--port", "0", "--wechat-port", "0", ...options], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    running.add(local.child);
+    for (const stream of [local.child.stdout, local.child.stderr]) {
+      stream.setEncoding("utf8").on("data", (text) => (local.log += text));
+    }
+    const address = (name) => new RegExp(`${name} +http://127\\.0\\.0\\.1:(\\d+) `).exec(local.log.replaceAll("\n", " "))?.[1];
+    const [port, wechatPort] = await waitFor("local to say where it is", () => {
+      assert.equal(local.child.exitCode, null, local.log);
+      const ports = [address("functions"), address("WeChat")];
+      return ports.every(Boolean) && ports;
+    });
+    // By two names, the functions and WeChat are two sites, as they are in the world.
+    local.host = `localhost:${port}`;
+    local.url = `http://${local.host}`;
+    local.wechat = `http://127.0.0.1:${wechatPort}`;
+    await local.control("settings", { authorization_host: local.host });
+    const ticket = await local.control("push", { info_type: "component_verify_ticket" });
+    assert.ok(ticket.delivered, "the first ticket was not taken");
+    return local;
+  }
+
+  /** Orders something of the simulated WeChat. */
+  async control(order, body) {
+    const how = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
+    const answer = await fetch(`${this.wechat}/_sim/${order}`, how);
+    assert.ok(answer.ok, `${order}: ${answer.status}`);
+    return answer.json();
+  }
+
+  async fault(endpoint, fault) {
+    await this.control("faults", { endpoint, ...fault });
+  }
+
+  /** How often WeChat was called, at one endpoint or at all. */
+  async calls(endpoint) {
+    const calls = await this.control("calls");
+    return endpoint ? (calls[endpoint] ?? 0) : Object.values(calls).reduce((sum, count) => sum + count, 0);
+  }
+
+  /** What a sibling function gets for an account. */
+  async token(account) {
+    const body = JSON.stringify({ authorizer_appid: account.appid });
+    return (await fetch(`${this.url}/_local/token`, { method: "POST", body })).json();
+  }
+
+  async stop() {
+    running.delete(this.child);
+    const ended = new Promise((resolve) => this.child.once("close", resolve));
+    if (this.child.kill()) await ended;
+  }
+}
+
+/** A merchant, what stands before him, and all that his browser did. */
+class Merchant {
+  static async arrive(local, { language = "zh", agent, start = "/auth/start", back = [] }) {
+    const merchant = new Merchant();
+    const site = agent ? { userAgent: AGENTS[agent], viewport: SIZES.phone } : { viewport: SIZES.pc };
+    const context = await (await browser()).newContext({ locale: LANGUAGES[language], ...site });
+    context.setDefaultTimeout(PATIENCE_MS);
+    Object.assign(merchant, { local, language, context, handheld: Boolean(agent), complaints: [], requests: [] });
+    merchant.known = [local.url, local.wechat, ...back];
+    merchant.start = local.url + start;
+    await context.exposeBinding("complain", (_, text) => merchant.complaints.push(text));
+    await context.addInitScript(() => {
+      document.addEventListener("securitypolicyviolation", (event) => {
+        window.complain(`${event.effectiveDirective}: ${event.blockedURI} on ${event.documentURI}`);
+      });
+    });
+    context.on("console", (message) => {
+      if (/Content Security Policy|Refused to/i.test(message.text())) merchant.complaints.push(message.text());
+    });
+    context.on("request", (request) => merchant.requests.push(request.url()));
+    merchant.page = await context.newPage();
+    return merchant;
+  }
+
+  /** Of two texts, the one in the merchant's language. */
+  of(chinese, english) {
+    return this.language === "zh" ? chinese : english;
+  }
+
+  async open(page = this.page) {
+    const answer = await page.goto(this.start);
+    assert.equal(answer.status(), 200);
+    return answer;
+  }
+
+  /** The click on the one button of a page. */
+  async click(page = this.page) {
+    await page.locator("main").getByRole("button").click();
+  }
+
+  /** From the start page to the place where WeChat asks. */
+  async goToWechat(page = this.page) {
+    await this.open(page);
+    await this.click(page);
+    await this.isAtWechat(page);
+  }
+
+  async isAtWechat(page = this.page) {
+    await page.getByRole("heading", { name: "授权给第三方平台" }).waitFor();
+  }
+
+  /** On WeChat's page: chooses an account and confirms; answers what came of it. */
+  async confirm(account = BOOKSHOP, page = this.page) {
+    await page.locator(`input[value=${account.appid}]`).check();
+    const [answer] = await Promise.all([
+      page.waitForResponse((answer) => answer.request().isNavigationRequest() && answer.status() !== 302),
+      page.getByRole("button", { name: "授权", exact: true }).click(),
+    ]);
+    return answer;
+  }
+
+  /** Lets WeChat confirm without leading the browser back; answers the address of the way back. */
+  async confirmUnseen({ push, account = BOOKSHOP }, page = this.page) {
+    const query = new URL(page.url()).searchParams;
+    const order = { authorizer_appid: account.appid, pre_auth_code: query.get("pre_auth_code"), push };
+    const { auth_code, expires_in } = await this.local.control("authorize", order);
+    const back = new URL(query.get("redirect_uri"));
+    back.searchParams.append("auth_code", auth_code);
+    back.searchParams.append("expires_in", expires_in);
+    return { address: back.href, auth_code };
+  }
+
+  /** Goes on from the page he is on, as after a redirect. */
+  async follow(address, page = this.page) {
+    const [answer] = await Promise.all([
+      page.waitForResponse((answer) => answer.url() === address),
+      page.evaluate((address) => location.assign(address), address),
+    ]);
+    await page.waitForURL(address);
+    return answer;
+  }
+
+  async reads(chinese, english, page = this.page) {
+    await page.getByRole("heading", { level: 1, name: this.of(chinese, english), exact: true }).waitFor();
+    assert.equal(await page.locator("html").getAttribute("lang"), this.of("zh-CN", "en"));
+  }
+
+  /** A look at the page in each light and size: nothing hangs over, nobody is kept out; keeps screenshots named `state`. */
+  async look(state) {
+    const { page, language } = this;
+    const sizes = this.handheld ? { phone: SIZES.phone } : SIZES;
+    for (const [size, viewport] of Object.entries(sizes)) {
+      for (const colorScheme of ["light", "dark"]) {
+        const seen = `${state}-${language}-${size}-${colorScheme}`;
+        await page.setViewportSize(viewport);
+        await page.emulateMedia({ colorScheme });
+        await page.screenshot({ path: join(process.env.SCREENSHOTS, `${seen}.png`), fullPage: true });
+        const overhang = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+        assert.equal(overhang, 0, `${seen} scrolls sideways`);
+        assert.deepEqual(await violations(page), [], seen);
+      }
+    }
+  }
+
+  /** What holds on every way: no policy was violated, and the browser asked nobody but us, WeChat and the vendor. */
+  hasSeenNothingStrange() {
+    assert.deepEqual(this.complaints, []);
+    const strangers = this.requests.filter((url) => !this.known.includes(new URL(url).origin));
+    assert.deepEqual(strangers, []);
+  }
+}
+
+/** What axe finds wrong with a page. */
+async function violations(page) {
+  await page.evaluate(axe.source);
+  const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`);
+}
+
+let launched;
+
+/** The browser of this file. No name but this machine's leads anywhere. */
+function browser() {
+  launched ??= chromium.launch({
+    executablePath: process.env.CHROMIUM,
+    // A signal ends this process at once, and the browser with it, whose pipe it holds.
+    handleSIGINT: false,
+    handleSIGTERM: false,
+    handleSIGHUP: false,
+    args: ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE *.localhost, EXCLUDE 127.0.0.1"],
+  });
+  return launched;
+}
+
+after(async () => (await launched)?.close());
+
+/** A test of a merchant's way; `given` says what he brings, and `given.local` how the functions are started. */
+function way(name, given, act) {
+  test(name, async () => {
+    const local = await Local.start(given.local ?? []);
+    let merchant;
+    try {
+      merchant = await Merchant.arrive(local, given);
+      await act(merchant, local);
+      merchant.hasSeenNothingStrange();
+    } catch (error) {
+      const path = join(process.env.SCREENSHOTS, `failed-${name.replaceAll(/\W+/g, "-")}.png`);
+      await merchant?.page.screenshot({ path }).catch(() => {});
+      error.message += `\nat ${merchant?.page.url()}\n${merchant?.complaints.join("\n")}\n${local.log}`;
+      throw error;
+    } finally {
+      await merchant?.context.close();
+      await local.stop();
+    }
+  });
+}
+
+/** The same way in Chinese and in English. */
+function wayInBothLanguages(name, given, act) {
+  for (const language of Object.keys(LANGUAGES)) way(`${name} (${language})`, { ...given, language }, act);
+}
+
+module.exports = { BOOKSHOP, Local, TEAHOUSE, waitFor, way, wayInBothLanguages };

@@ -1,0 +1,66 @@
+// What a merchant reads when WeChat fails or refuses.
+"use strict";
+
+const assert = require("node:assert/strict");
+
+const { BOOKSHOP, waitFor, way, wayInBothLanguages } = require("./parts.js");
+
+/** Clicks the start page's button while WeChat gives no pre-auth code. */
+async function clickInVain(merchant) {
+  await merchant.open();
+  const [answer] = await Promise.all([
+    merchant.page.waitForResponse((answer) => answer.request().method() === "POST"),
+    merchant.click(),
+  ]);
+  assert.equal(answer.status(), 503);
+  await merchant.reads("暂时无法前往微信", "WeChat cannot be reached now");
+}
+
+for (const errcode of [45009, 61004]) {
+  way(`errcode ${errcode} at the click is not the end of the way`, {}, async (merchant, local) => {
+    await local.fault("api_create_preauthcode", { errcode });
+    await clickInVain(merchant);
+    assert.ok(!(await merchant.page.content()).includes(errcode), "the page tells what only the vendor needs");
+    await merchant.click();
+    await merchant.isAtWechat();
+  });
+}
+
+wayInBothLanguages("a click while WeChat is down can be tried again", {}, async (merchant, local) => {
+  await local.fault("api_create_preauthcode", { http_status: 502, times: 100 });
+  await clickInVain(merchant);
+  await merchant.look("unavailable");
+});
+
+wayInBothLanguages("a lost answer to the exchange is healed by the notice", {}, async (merchant, local) => {
+  await local.fault("api_query_auth", { answer_lost: true });
+  await merchant.goToWechat();
+  const { address, auth_code } = await merchant.confirmUnseen({ push: false });
+  await merchant.follow(address);
+  await merchant.reads("微信尚未确认授权", "WeChat has not confirmed yet");
+  await merchant.look("unconfirmed");
+  await local.control("push", {
+    info_type: "authorized",
+    authorizer_appid: BOOKSHOP.appid,
+    authorization_code: auth_code,
+  });
+  await waitFor("the account's token", async () => (await local.token(BOOKSHOP)).access_token);
+  await merchant.page.getByRole("link").click();
+  await merchant.reads("已完成授权", "Already connected");
+});
+
+wayInBothLanguages("an exchange that WeChat cannot answer now is not lost", {}, async (merchant, local) => {
+  await local.fault("api_query_auth", { http_status: 502, times: 100 });
+  await merchant.goToWechat();
+  const { address } = await merchant.confirmUnseen({ push: false });
+  assert.equal((await merchant.follow(address)).status(), 503);
+  await merchant.reads("暂时无法完成授权", "This does not work at the moment");
+  await merchant.look("failed");
+});
+
+wayInBothLanguages("whoever opens the result page himself reads where it comes from", {}, async (merchant, local) => {
+  const answer = await merchant.page.goto(`${local.url}/auth/callback`);
+  assert.equal(answer.status(), 400);
+  await merchant.reads("授权未完成", "Not connected");
+  await merchant.look("not-from-wechat");
+});

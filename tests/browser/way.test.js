@@ -1,0 +1,233 @@
+// The whole way: to WeChat, back again, and whatever else a person does with a browser.
+"use strict";
+
+const assert = require("node:assert/strict");
+
+const { BOOKSHOP, TEAHOUSE, waitFor, way, wayInBothLanguages } = require("./parts.js");
+
+/** The account that a result page names. */
+async function names(merchant, account, page = merchant.page) {
+  const text = await page.locator(".account").innerText();
+  assert.ok(text.includes(account.name) && text.includes(account.appid), text);
+}
+
+async function isServed(local, account) {
+  const { access_token, errorType } = await local.token(account);
+  assert.ok(access_token, errorType);
+}
+
+/** Waits until the notice has done its work behind the scenes. */
+async function isServedSoon(local, account) {
+  await waitFor("the account's token", async () => (await local.token(account)).access_token);
+}
+
+wayInBothLanguages("who confirms on WeChat's page is told which account is connected", {}, async (merchant, local) => {
+  await merchant.goToWechat();
+  assert.equal((await merchant.confirm()).status(), 200);
+  await merchant.reads("授权成功", "Connected");
+  await names(merchant, BOOKSHOP);
+  await isServed(local, BOOKSHOP);
+  await merchant.look("connected");
+});
+
+wayInBothLanguages("a result page that is loaded again still tells the truth", {}, async (merchant, local) => {
+  await merchant.goToWechat();
+  await merchant.confirm();
+  await merchant.reads("授权成功", "Connected");
+  const exchanges = await local.calls("api_query_auth");
+  assert.equal((await merchant.page.reload()).status(), 200);
+  await merchant.reads("已完成授权", "Already connected");
+  await names(merchant, BOOKSHOP);
+  assert.equal(await local.calls("api_query_auth"), exchanges);
+  await merchant.look("already-connected");
+});
+
+way("an account that is connected can be connected once more", {}, async (merchant, local) => {
+  for (const _ of ["once", "again"]) {
+    await merchant.goToWechat();
+    assert.equal((await merchant.confirm()).status(), 200);
+    await merchant.reads("授权成功", "Connected");
+    await isServed(local, BOOKSHOP);
+  }
+});
+
+way("who does not confirm goes back and may try again", {}, async (merchant, local) => {
+  await merchant.goToWechat();
+  await merchant.page.getByRole("button", { name: "取消" }).click();
+  await merchant.page.getByRole("heading", { name: "已取消授权" }).waitFor();
+  assert.equal((await local.token(BOOKSHOP)).errorType, "unknown_authorizer");
+  await merchant.page.goBack();
+  await merchant.isAtWechat();
+  await merchant.page.goBack();
+  await merchant.click();
+  await merchant.isAtWechat();
+  await merchant.confirm();
+  await merchant.reads("授权成功", "Connected");
+});
+
+wayInBothLanguages("who comes back without a code reads that nothing was connected, and may start again", {
+  start: "/auth/start?reference=shop-42",
+}, async (merchant, local) => {
+  await merchant.goToWechat();
+  const back = new URL(merchant.page.url()).searchParams.get("redirect_uri");
+  await merchant.follow(back);
+  await merchant.reads("您未确认授权", "You did not authorize");
+  assert.equal(await local.calls("api_query_auth"), 0);
+  await merchant.look("denied");
+  await merchant.page.getByRole("link").click();
+  await merchant.page.waitForURL(merchant.start);
+  await merchant.click();
+  await merchant.isAtWechat();
+});
+
+way("the back button leads from WeChat's page to a button that still works", {}, async (merchant, local) => {
+  await merchant.goToWechat();
+  await merchant.page.goBack();
+  await merchant.click();
+  await merchant.isAtWechat();
+  assert.equal(await local.calls("api_create_preauthcode"), 2);
+  assert.equal((await merchant.confirm()).status(), 200);
+  await merchant.reads("授权成功", "Connected");
+});
+
+way("the back button leads from the result to WeChat's page, and forward to the truth", {}, async (merchant) => {
+  await merchant.goToWechat();
+  await merchant.confirm();
+  await merchant.reads("授权成功", "Connected");
+  await merchant.page.goBack();
+  await merchant.page.goForward();
+  await merchant.page.locator(".account").waitFor();
+  await names(merchant, BOOKSHOP);
+});
+
+way("a double click ends where a click does, for a pre-auth code each", {}, async (merchant, local) => {
+  await local.fault("api_create_preauthcode", { delay_ms: 300, times: 2 });
+  await merchant.open();
+  await merchant.page.locator("main").getByRole("button").dblclick();
+  await merchant.isAtWechat();
+  const clicks = await local.calls("api_create_preauthcode");
+  assert.ok(clicks === 1 || clicks === 2, `${clicks} pre-auth codes`);
+  assert.equal((await merchant.confirm()).status(), 200);
+  await merchant.reads("授权成功", "Connected");
+});
+
+way("two tabs of one browser do not disturb each other", {}, async (merchant, local) => {
+  const { page, context } = merchant;
+  const other = await context.newPage();
+  await merchant.goToWechat(page);
+  await merchant.goToWechat(other);
+  assert.equal((await merchant.confirm(BOOKSHOP, page)).status(), 200);
+  assert.equal((await merchant.confirm(TEAHOUSE, other)).status(), 200);
+  await names(merchant, BOOKSHOP, page);
+  await names(merchant, TEAHOUSE, other);
+  await isServed(local, BOOKSHOP);
+  await isServed(local, TEAHOUSE);
+});
+
+wayInBothLanguages("who comes back without the cookie reads that one browser must do it all", {}, async (merchant, local) => {
+  await merchant.goToWechat();
+  await merchant.context.clearCookies();
+  assert.equal((await merchant.confirm()).status(), 400);
+  await merchant.reads("请使用同一浏览器", "Use the same browser");
+  await merchant.look("other-browser");
+  // The merchant has confirmed all the same: WeChat's notice connects the account.
+  await isServedSoon(local, BOOKSHOP);
+});
+
+wayInBothLanguages("who comes back with another browser's state is not let in", {}, async (merchant) => {
+  await merchant.goToWechat();
+  const { address } = await merchant.confirmUnseen({ push: false });
+  await merchant.context.clearCookies();
+  await merchant.goToWechat();
+  assert.equal((await merchant.follow(address)).status(), 400);
+  await merchant.reads("请使用同一浏览器", "Use the same browser");
+});
+
+wayInBothLanguages("who comes back too late may start again", {
+  start: "/auth/start?reference=shop-42",
+}, async (merchant, local) => {
+  await merchant.goToWechat();
+  const { address } = await merchant.confirmUnseen({ push: false });
+  await local.control("clock", { advance_secs: 1801 });
+  assert.equal((await merchant.follow(address)).status(), 400);
+  await merchant.reads("授权页面已过期", "This page has expired");
+  await merchant.look("expired");
+  await merchant.page.getByRole("link").click();
+  await merchant.page.waitForURL(merchant.start);
+});
+
+way("who stays too long on WeChat's page is refused there, goes back, and may try again", {}, async (merchant, local) => {
+  await merchant.goToWechat();
+  await local.control("clock", { advance_secs: 1801 });
+  await merchant.confirm();
+  await merchant.page.locator("main[data-error=pre_auth_code]").waitFor();
+  await merchant.page.goBack();
+  await merchant.page.goBack();
+  await merchant.click();
+  await merchant.isAtWechat();
+  assert.equal((await merchant.confirm()).status(), 200);
+  await merchant.reads("授权成功", "Connected");
+});
+
+way("a result page that is loaded again after a withdrawal does not say connected", {}, async (merchant, local) => {
+  await merchant.goToWechat();
+  await merchant.confirm();
+  await merchant.reads("授权成功", "Connected");
+  // Later than the authorization, or nobody could tell which came first.
+  await local.control("clock", { advance_secs: 60 });
+  await local.control("revoke", { authorizer_appid: BOOKSHOP.appid });
+  await waitFor("the withdrawal", async () => (await local.token(BOOKSHOP)).errorType === "authorization_revoked");
+  await merchant.page.reload();
+  await merchant.reads("微信尚未确认授权", "WeChat has not confirmed yet");
+});
+
+wayInBothLanguages("a state that came back with another code is not taken again", {}, async (merchant) => {
+  await merchant.goToWechat();
+  const { address } = await merchant.confirmUnseen({ push: false });
+  assert.equal((await merchant.follow(address)).status(), 200);
+  const forged = address.replace(/auth_code=[^&]+/, "auth_code=another");
+  assert.equal((await merchant.follow(forged)).status(), 400);
+  await merchant.reads("此页面已使用过", "This page was used before");
+  await merchant.look("used");
+});
+
+way("the notice comes first: the page tells what it has done", {}, async (merchant, local) => {
+  await merchant.goToWechat();
+  const { address } = await merchant.confirmUnseen({ push: true });
+  await isServedSoon(local, BOOKSHOP);
+  assert.equal((await merchant.follow(address)).status(), 200);
+  await merchant.reads("授权成功", "Connected");
+  await names(merchant, BOOKSHOP);
+  assert.equal(await local.calls("api_query_auth"), 1);
+});
+
+way("the browser comes first: the notice changes nothing", {}, async (merchant, local) => {
+  await merchant.goToWechat();
+  const { address, auth_code } = await merchant.confirmUnseen({ push: false });
+  assert.equal((await merchant.follow(address)).status(), 200);
+  await merchant.reads("授权成功", "Connected");
+  const { delivered } = await local.control("push", {
+    info_type: "authorized",
+    authorizer_appid: BOOKSHOP.appid,
+    authorization_code: auth_code,
+  });
+  assert.ok(delivered);
+  await merchant.page.reload();
+  await merchant.reads("已完成授权", "Already connected");
+  await isServed(local, BOOKSHOP);
+  assert.equal(await local.calls("api_query_auth"), 1);
+});
+
+way("the browser never comes: the notice connects the account", {}, async (merchant, local) => {
+  await merchant.goToWechat();
+  await merchant.confirmUnseen({ push: true });
+  await isServedSoon(local, BOOKSHOP);
+});
+
+way("the notice never comes: the browser connects the account", {}, async (merchant, local) => {
+  await merchant.goToWechat();
+  const { address } = await merchant.confirmUnseen({ push: false });
+  await merchant.follow(address);
+  await merchant.reads("授权成功", "Connected");
+  await isServed(local, BOOKSHOP);
+});
