@@ -6,6 +6,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::routing::{any, post};
 use component_core::time::Deadline;
 use serde_json::{Value, json};
@@ -22,7 +23,16 @@ pub fn router(functions: Arc<Functions>) -> Router {
         .route("/auth/start", any(start))
         .route("/auth/callback", axum::routing::get(callback))
         .route("/_local/token", post(token))
+        .layer(from_fn(to_its_end))
         .with_state(functions)
+}
+
+/// Lambda brings an invocation to its end, also if whoever waited for the answer is gone. Cut off in the middle, it would
+/// leave a lease behind.
+async fn to_its_end(request: Request<Body>, next: Next) -> Result<Response<Body>, StatusCode> {
+    tokio::spawn(next.run(request))
+        .await
+        .map_err(|_panicked| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 async fn events(

@@ -156,7 +156,7 @@ fn parts(
         vendor: Vendor {
             name: options.vendor_name.clone(),
             logo: options.vendor_logo_url.clone(),
-            accent: options.vendor_accent_color.clone().unwrap_or_default(),
+            accent: options.vendor_accent_color.unwrap_or_default(),
         },
     }
 }
