@@ -141,8 +141,8 @@ impl Outcome {
                 Next::StartAgain,
                 ("此页面已使用过", "This page was used before"),
                 (
-                    "如果之前已显示授权成功，则无需再操作；否则请重新授权。",
-                    "If it said before that your account is connected, there is nothing left to do. If not, start again.",
+                    "如果之前已显示授权成功，则无需再操作；否则请从授权链接重新开始。",
+                    "If it said before that your account is connected, there is nothing left to do. If not, start again from your authorization link.",
                 ),
             ),
             Self::OtherBrowser => (
