@@ -51,6 +51,9 @@ struct Account {
     refresh_tokens: BTreeSet<String>,
     /// When the refresher should look at it.
     due_at: Option<u64>,
+    /// Whether its row says, as it was written last and the time before, that its token may be dead: by a lease that
+    /// somebody left, or by the note of one who saw no answer.
+    in_doubt: [bool; 2],
 }
 
 /// An access token that WeChat gave.
@@ -134,6 +137,8 @@ impl Account {
             Some("renewed again: nobody received the answer before")
         } else if issue.by.wants_another() {
             Some("renewed again: asked for")
+        } else if self.in_doubt[1] {
+            Some("renewed again: its row was in doubt")
         } else if !before.by.is_faultless() {
             Some("renewed again: a fault befell the one before")
         } else if !issue.by.is_faultless() {
@@ -284,7 +289,10 @@ impl Simulation {
         let seq = self.note(format_args!("the component's row"));
         self.access_token_kept(COMPONENT, text(item, "access_token"), seq);
         let due_at = number(item, "expires_at").saturating_sub(15 * 60);
-        self.with_account(COMPONENT, |account| account.due_at = Some(due_at));
+        self.with_account(COMPONENT, |account| {
+            account.due_at = Some(due_at);
+            account.in_doubt = [is_in_doubt(item), account.in_doubt[0]];
+        });
     }
 
     /// Whether a run of the refresher would find anything to do.
@@ -313,6 +321,7 @@ impl Simulation {
         let due_at = item.contains_key("due_at").then(|| number(item, "due_at"));
         let before = self.with_account(appid, |account| {
             account.due_at = due_at;
+            account.in_doubt = [is_in_doubt(item), account.in_doubt[0]];
             std::mem::replace(&mut account.refresh_tokens, refresh_tokens.clone())
         });
         if let Some(live) = self
@@ -413,6 +422,10 @@ impl Simulation {
             }
         }
     }
+}
+
+fn is_in_doubt(item: &HashMap<String, AttributeValue>) -> bool {
+    number(item, "lease_until") > 0 || item.contains_key("doubted_from")
 }
 
 fn refresh_tokens(item: &HashMap<String, AttributeValue>) -> BTreeSet<String> {

@@ -482,7 +482,8 @@ impl Authorizer {
             Standing::Authorized if refresh_token.is_none() && auth_time > self.auth_epoch => {
                 let mut next = self.clone();
                 next.access_token = None;
-                next.due_at = Some(now);
+                next.doubted_from = None;
+                next.due_at = next.due_at.min(Some(now));
                 (next != *self).then_some(next)
             }
             Standing::Authorized => self.beside(unknown?),

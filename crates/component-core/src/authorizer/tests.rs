@@ -488,9 +488,21 @@ fn the_list_changes_nothing_that_it_agrees_with() {
 }
 
 #[test]
-fn an_entry_without_a_token_changes_no_authorization() {
-    assert_eq!(listed(&authorized(), T3, ""), None);
+fn an_entry_without_a_token_changes_no_authorization_but_a_younger_one_ends_the_trust_in_its_access_token()
+ {
+    assert_eq!(listed(&authorized(), T1, ""), None);
     assert_eq!(listed(&given_up(), T3, ""), None);
+    let row = listed(&authorized(), T3, "").unwrap();
+    let (standing, refresh_token) = (authorized().standing, authorized().refresh_token);
+    assert_eq!(
+        (row.standing, row.refresh_token.clone()),
+        (standing, refresh_token)
+    );
+    assert_eq!(
+        (row.access_token.as_ref(), row.auth_epoch),
+        (None, authorized().auth_epoch)
+    );
+    assert!(row.due_at.is_some());
 }
 
 #[test]
