@@ -52,7 +52,8 @@ struct Account {
     /// When the refresher should look at it.
     due_at: Option<u64>,
     /// Whether its row says, as it was written last and the time before, that its token may be dead: by a lease that
-    /// somebody left, or by the note of one who saw no answer.
+    /// somebody left, by the note of one who saw no answer, or by a lease later than the token's; or that it has none, since
+    /// WeChat was to be asked which came last.
     in_doubt: [bool; 2],
 }
 
@@ -425,7 +426,10 @@ impl Simulation {
 }
 
 fn is_in_doubt(item: &HashMap<String, AttributeValue>) -> bool {
-    number(item, "lease_until") > 0 || item.contains_key("doubted_from")
+    number(item, "lease_until") > 0
+        || item.contains_key("doubted_from")
+        || number(item, "token_seq") < number(item, "lease_seq")
+        || !item.contains_key("access_token")
 }
 
 fn refresh_tokens(item: &HashMap<String, AttributeValue>) -> BTreeSet<String> {
