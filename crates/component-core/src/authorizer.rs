@@ -122,6 +122,10 @@ pub const AUTHORIZER_REFRESH_MARGIN: Duration = Duration::from_mins(30);
 /// Up to this much earlier, so that authorizers that came together do not stay together.
 pub const MAX_JITTER: Duration = Duration::from_mins(10);
 
+/// How long WeChat honours an access token.
+/// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getAuthorizerAccessToken.html>
+const ACCESS_TOKEN_LIFE: Duration = Duration::from_hours(2);
+
 /// How long a tombstone orders late notices.
 const TOMBSTONE_LIFE: Duration = Duration::from_hours(90 * 24);
 
@@ -478,13 +482,13 @@ impl Authorizer {
                 next.restore(now, jitter);
                 Some(next)
             }
-            // A notice got lost and its code was never exchanged: the tokens here may be of the authorization before.
-            Standing::Authorized if refresh_token.is_none() && auth_time > self.auth_epoch => {
+            // A notice got lost and its code was never exchanged: what is older is of the authorization before.
+            Standing::Authorized if refresh_token.is_none() && self.has_token_before(auth_time) => {
                 let mut next = self.clone();
                 next.access_token = None;
                 next.doubted_from = None;
                 next.due_at = next.due_at.min(Some(now));
-                (next != *self).then_some(next)
+                Some(next)
             }
             Standing::Authorized => self.beside(unknown?),
         }
@@ -517,6 +521,12 @@ impl Authorizer {
     fn was_denied_since(&self, moment: Timestamp) -> bool {
         let undated = self.standing == Standing::Revoked && self.revoked_at <= self.auth_epoch;
         undated && self.ttl.is_some_and(|ttl| ttl >= moment + TOMBSTONE_LIFE)
+    }
+
+    /// Whether the access token was given before an authorization of the time `at`, which then ended it.
+    fn has_token_before(&self, at: Timestamp) -> bool {
+        let token = self.access_token.as_ref();
+        token.is_some_and(|token| at > self.auth_epoch && token.expires_at < at + ACCESS_TOKEN_LIFE)
     }
 
     /// Whether another refresh token than the granted one stands here and was never used: the list named it, perhaps later.

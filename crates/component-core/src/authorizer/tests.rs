@@ -492,7 +492,9 @@ fn an_entry_without_a_token_changes_no_authorization_but_a_younger_one_ends_the_
  {
     assert_eq!(listed(&authorized(), T1, ""), None);
     assert_eq!(listed(&given_up(), T3, ""), None);
-    let row = listed(&authorized(), T3, "").unwrap();
+    let mut older = authorized();
+    older.access_token.as_mut().unwrap().expires_at = T3 + Duration::from_secs(7199);
+    let row = listed(&older, T3, "").unwrap();
     let (standing, refresh_token) = (authorized().standing, authorized().refresh_token);
     assert_eq!(
         (row.standing, row.refresh_token.clone()),
