@@ -18,7 +18,7 @@ use crate::simulation::{Life, Simulation};
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// How many lives, if nobody says otherwise.
-const SCHEDULES: u64 = 3_000;
+const SCHEDULES: u64 = 1_000;
 
 /// One short life.
 async fn life(simulation: Simulation) {

@@ -114,7 +114,7 @@ impl Simulation {
             wechat: SharedHttpConnector::new(Wechat(self.clone())),
             wechat_url: "http://wechat.example".to_owned(),
             clock: clock.with_jitter(move || chance.unit()),
-            return_origins: Default::default(),
+            return_origins: "https://shop.example".parse().unwrap(),
             vendor: Vendor::default(),
         }
     }
