@@ -46,6 +46,9 @@ const AT_ONCE: u64 = 200;
 /// Cases that do not wait but work, at a time.
 const AT_WORK: usize = 4;
 
+/// Without optimization, the future of a whole case is more than a thread's usual stack.
+const STACK_BYTES: usize = 16 * 1024 * 1024;
+
 /// Open files that a case needs, with room to spare.
 const FILES: u64 = 64;
 
@@ -90,11 +93,13 @@ fn whatever_a_killed_process_leaves_is_made_good_within_one_lease() {
     let next = AtomicU64::new(cases.start);
     thread::scope(|threads| {
         for _ in 0..at_once().min(crashes) {
-            threads.spawn(|| {
+            let thread = thread::Builder::new().stack_size(STACK_BYTES);
+            let play = || {
                 let mine = || Some(next.fetch_add(1, Ordering::Relaxed));
                 let mine = std::iter::from_fn(mine).take_while(|case| cases.contains(case));
                 mine.for_each(|case| run.play(case));
-            });
+            };
+            thread.spawn_scoped(threads, play).unwrap();
         }
     });
     let hit = run.tell(began.elapsed());
