@@ -65,6 +65,17 @@ fn troubles() -> Vec<Trouble> {
     troubles
 }
 
+/// An account for each of them has authorized, and its token is over.
+async fn with_stale_tokens(troubles: &[Trouble]) -> World {
+    let world = World::with_ticket().await;
+    world.simulator.set_rotate_refresh_tokens(true);
+    for trouble in troubles {
+        authorize(&world, &trouble.appid).await;
+    }
+    world.pass(HOUR * 2).await;
+    world
+}
+
 fn troubled(troubles: &[Trouble]) -> Vec<(&str, &str)> {
     let mut named = Vec::new();
     for trouble in troubles {
@@ -75,13 +86,8 @@ fn troubled(troubles: &[Trouble]) -> Vec<(&str, &str)> {
 
 #[tokio::test]
 async fn a_renewal_survives_a_table_that_fails_before_it() {
-    let world = World::with_ticket().await;
-    world.simulator.set_rotate_refresh_tokens(true);
     let troubles = troubles();
-    for trouble in &troubles {
-        authorize(&world, &trouble.appid).await;
-    }
-    world.pass(HOUR * 2).await;
+    let world = with_stale_tokens(&troubles).await;
     for Trouble { appid, cut, what } in &troubles {
         world.wire.cut(cut.0, cut.1, cut.2);
         let answer = world.ask(json!({ "authorizer_appid": appid })).await;
@@ -97,13 +103,8 @@ async fn a_renewal_survives_a_table_that_fails_before_it() {
 
 #[tokio::test]
 async fn a_renewal_survives_a_table_that_fails_when_wechat_has_answered() {
-    let world = World::with_ticket().await;
-    world.simulator.set_rotate_refresh_tokens(true);
     let troubles = troubles();
-    for trouble in &troubles {
-        authorize(&world, &trouble.appid).await;
-    }
-    world.pass(HOUR * 2).await;
+    let world = with_stale_tokens(&troubles).await;
     component_token(&world).await;
     for Trouble { appid, cut, what } in &troubles {
         let flow = world.token(appid);

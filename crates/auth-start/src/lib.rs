@@ -223,6 +223,7 @@ impl Pages {
             open: parse(open)?,
         })
     }
+
     /// Where the answer to a click may lead.
     fn origins(&self) -> [String; 2] {
         [&self.mp, &self.open].map(|url| url.origin().ascii_serialization())

@@ -130,9 +130,8 @@ impl AuthorizerSync {
             tracing::warn!(authorizer_appid = %appid, reference = row.reference, "this authorizer is absent from WeChat's list");
             counts.lock().unwrap_or_else(PoisonError::into_inner).absent += 1;
             if let AtWechat::NotAuthorized = tokens.ask_wechat(&appid, deadline).await? {
-                let (seen, now) = (row.clone(), tokens.clock.now());
-                let next = |row: &Authorizer| row.vanished(&seen, now);
-                tokens.change_authorizer(row, next, deadline).await?;
+                let now = tokens.clock.now();
+                tokens.take_denial(row, now, deadline).await?;
             }
         }
         Ok(())

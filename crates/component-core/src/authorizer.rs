@@ -268,7 +268,7 @@ impl Authorizer {
         let mut next = self.clone();
         next.lease = next.lease.released(lease.seq);
         // Somebody has had an answer since, and it is of his authorization or lease: he did not fail.
-        if self.is_over(lease) || lease.seq < self.token_seq {
+        if self.is_overtaken(lease) {
             return next;
         }
         next.failure = Some(failure.clone());
@@ -283,7 +283,7 @@ impl Authorizer {
     /// surely good until `until` only.
     #[must_use]
     pub fn doubted(self, lease: Lease, until: Timestamp) -> Self {
-        if self.is_over(lease) || lease.seq < self.token_seq {
+        if self.is_overtaken(lease) {
             return self;
         }
         let doubted_from = self.doubted_from.map_or(until, |from| from.min(until));

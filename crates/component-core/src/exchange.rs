@@ -250,9 +250,7 @@ impl Tokens {
             }
             // It was withdrawn since, and the notice of that may be lost.
             AtWechat::NotAuthorized => {
-                let (seen, now) = (row.clone(), self.clock.now());
-                let next = |row: &Authorizer| row.vanished(&seen, now);
-                self.change_authorizer(row, next, deadline).await?;
+                self.take_denial(row, self.clock.now(), deadline).await?;
                 Ok(Exchanged::Superseded(appid.clone()))
             }
         }

@@ -144,9 +144,7 @@ impl Tokens {
             return match self.ask_wechat(appid, deadline).await? {
                 AtWechat::Authorized(_) => Ok(Outcome::Superseded),
                 AtWechat::NotAuthorized => {
-                    let seen = row.clone();
-                    let next = |row: &Authorizer| row.vanished(&seen, now);
-                    let row = self.change_authorizer(row, next, deadline).await?.row();
+                    let row = self.take_denial(row, now, deadline).await?;
                     Ok(Outcome::Taken(Box::new(row)))
                 }
             };

@@ -65,6 +65,18 @@ impl Store {
         Ok(answer.item.map(Item::from))
     }
 
+    /// Writes a row whose key is new by chance.
+    async fn put(&self, doing: &'static str, item: Item) -> Result<(), Error> {
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item.into()))
+            .send()
+            .await
+            .map_err(|error| failure(doing, error))?;
+        Ok(())
+    }
+
     /// Replaces a row if it is still in the generation `read` (0: if there is none).
     ///
     /// The SDK repeats a write whose answer got lost, and the repetition fails on the first one's success: so a failed

@@ -61,6 +61,21 @@ impl Tokens {
         self.keep(row, change, deadline).await
     }
 
+    /// Takes WeChat's word, asked for when the row was `seen` so, that an account is not authorized.
+    ///
+    /// # Errors
+    /// [`Error::Store`], as [`Tokens::change_authorizer`].
+    pub async fn take_denial(
+        &self,
+        seen: Authorizer,
+        now: Timestamp,
+        deadline: Deadline,
+    ) -> Result<Authorizer, Error> {
+        let next = |row: &Authorizer| row.vanished(&seen, now);
+        let kept = self.change_authorizer(seen.clone(), next, deadline);
+        Ok(kept.await?.row())
+    }
+
     /// Asks WeChat whether an authorizer is authorized: its info, and if that denies it, the list.
     ///
     /// # Errors

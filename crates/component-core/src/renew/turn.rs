@@ -44,8 +44,10 @@ const POLL: Duration = Duration::from_millis(150);
 /// By this much a lease outlives its holder's deadline, which is itself up to three seconds before the function's own.
 const LEASE_MARGIN: Duration = Duration::from_secs(4);
 
-/// No lease lasts longer: [`MAX_RENEWAL`], the margin, and a second for rounding.
-const LONGEST_LEASE: Duration = Duration::from_secs(25);
+/// No lease lasts longer, and a second for rounding.
+const LONGEST_LEASE: Duration = MAX_RENEWAL
+    .saturating_add(LEASE_MARGIN)
+    .saturating_add(Duration::from_secs(1));
 
 /// For somebody who has a token that is good, if not for long, WeChat is not waited for longer than this.
 const EASED_PATIENCE: Duration = Duration::from_secs(3);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::Store;
 use super::item::Item;
-use super::{Store, failure};
 use crate::error::Error;
 use crate::time::Timestamp;
 use crate::token::{PreAuthCode, Secret};
@@ -26,14 +26,7 @@ impl Store {
         let mut item = Item::keyed(&key(code));
         item.set_text("reference", reference);
         item.set_time("ttl", now + LIFE);
-        self.client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(item.into()))
-            .send()
-            .await
-            .map_err(|error| failure("store whom a pre-auth code is for", error))?;
-        Ok(())
+        self.put("store whom a pre-auth code is for", item).await
     }
 
     /// The vendor's own name for whoever authorized by a pre-auth code, if the link gave one.

@@ -59,14 +59,7 @@ impl Store {
             item.set_text("return_to", return_to);
         }
         item.set_text("query", &start.query);
-        self.client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(item.into()))
-            .send()
-            .await
-            .map_err(|error| failure("store an authorization attempt", error))?;
-        Ok(())
+        self.put("store an authorization attempt", item).await
     }
 
     /// Looks at the attempt of a state, as somebody who could still take it.
