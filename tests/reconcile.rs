@@ -277,6 +277,32 @@ async fn a_run_that_the_table_cuts_off_is_made_good_by_the_next() {
 }
 
 #[tokio::test]
+async fn a_row_that_fails_costs_no_other_its_turn() {
+    let world = World::with_authorizer().await;
+    let [gone, fine, lost @ ..] = DEMO_APPIDS;
+    world.authorize(fine).await;
+    world.clock.advance(60);
+    world.simulator.revoke_unpushed(gone).unwrap();
+    let component = component_token(&world).await;
+    for appid in lost {
+        let consent = world.simulator.authorize_unpushed(appid).unwrap();
+        exchange_and_crash(&world, &component, &consent.auth_code).await;
+    }
+    let read = format!("GetItem authorizer#{}", lost[0]);
+    world.wire.cut(&read, Cut::Before, 3);
+    assert_eq!(
+        world.reconcile().await.unwrap_err().code(),
+        "store_unavailable"
+    );
+    let refused = world.token(gone).await.unwrap_err();
+    assert_eq!(refused.code(), "authorization_revoked");
+    assert_eq!(world.reconcile().await.unwrap(), summary(3, 1, 0, 0));
+    for appid in [fine, lost[0], lost[1]] {
+        world.assert_good(&world.token(appid).await.unwrap());
+    }
+}
+
+#[tokio::test]
 async fn an_authorization_that_nobody_exchanged_ends_the_trust_in_the_one_before() {
     let world = World::with_authorizer().await;
     world.clock.advance(3600);

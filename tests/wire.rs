@@ -63,7 +63,8 @@ impl Wire {
         std::mem::take(&mut self.0.lock().unwrap().calls)
     }
 
-    /// Cuts the next `times` requests of an operation (`PutItem`, or `*` for any).
+    /// Cuts the next `times` requests of an operation (`PutItem`, or `*` for any), or those for one row
+    /// (`PutItem component#ticket`).
     pub(crate) fn cut(&self, operation: &str, cut: Cut, times: u32) {
         let mut state = self.0.lock().unwrap();
         state.cuts.push((operation.to_owned(), cut, times));
@@ -74,13 +75,13 @@ impl Wire {
         self.0.lock().unwrap().cuts.clear();
     }
 
-    fn passes(&self, operation: &str) -> Option<Cut> {
+    fn passes(&self, operation: &str, body: &[u8]) -> Option<Cut> {
         let mut state = self.0.lock().unwrap();
         *state.calls.entry(operation.to_owned()).or_default() += 1;
-        let found = state
-            .cuts
-            .iter_mut()
-            .find(|(name, _, left)| *left > 0 && (name == operation || name == "*"))?;
+        let of_row = format!("{operation} {}", key(body).unwrap_or_default());
+        let found = state.cuts.iter_mut().find(|(name, _, left)| {
+            *left > 0 && (name == operation || *name == of_row || name == "*")
+        })?;
         found.2 -= 1;
         Some(found.1)
     }
@@ -115,7 +116,8 @@ impl HttpConnector for WiredConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let target = request.headers().get("x-amz-target").unwrap_or_default();
         let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
-        match self.wire.passes(&operation) {
+        let body = request.body().bytes().unwrap_or_default();
+        match self.wire.passes(&operation, body) {
             None => self.inner.call(request),
             Some(Cut::Before) => HttpConnectorFuture::ready(Err(broken())),
             Some(Cut::Hangs) => HttpConnectorFuture::new(std::future::pending()),
@@ -137,6 +139,13 @@ impl HttpConnector for WiredConnector {
             }
         }
     }
+}
+
+/// The key of the row that a request is for.
+fn key(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let pk = body.pointer("/Key/pk/S").or(body.pointer("/Item/pk/S"))?;
+    pk.as_str().map(str::to_owned)
 }
 
 /// Writes the row that `put` is about to write, if there is one.

@@ -1,7 +1,6 @@
 //! WeChat's list -> the table: adds and repairs, says what is absent, deletes nothing.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use component_core::authorizer::{Authorizer, Standing};
@@ -19,23 +18,34 @@ use crate::AuthorizerSync;
 
 /// What one run did.
 #[derive(Default)]
-struct Counts {
+struct Run {
     listed: u64,
     changed: u64,
     absent: u64,
     reauthorization_required: u64,
+    failed: u64,
+    /// The first of them.
+    failure: Option<Error>,
+    /// How many of the last ones failed without another between.
+    failed_in_a_row: u32,
 }
 
 /// Rows looked at at a time.
 const AT_ONCE: usize = 8;
+
+/// After so many failures in a row there is no table, or no WeChat, and nothing more to try.
+const MAX_FAILED_IN_A_ROW: u32 = 16;
 
 /// Later than every due time.
 const EVER: Duration = Duration::from_hours(100 * 365 * 24);
 
 impl AuthorizerSync {
     /// Compares WeChat's list with the table.
+    ///
+    /// # Errors
+    /// What keeps the run from going on; or when it has done what it can, its first failure with one authorizer.
     pub(crate) async fn reconcile(&self, deadline: Deadline) -> Result<Value, Error> {
-        let counts = Mutex::new(Counts::default());
+        let mut run = Run::default();
         let mut listed = HashSet::new();
         let mut offset = Some(0);
         while let Some(from) = offset {
@@ -45,28 +55,38 @@ impl AuthorizerSync {
                     .iter()
                     .map(|entry| entry.authorizer.number()),
             );
-            stream::iter(page.authorizers)
-                .map(|entry| self.take_listed(entry, &counts, deadline))
-                .buffer_unordered(AT_ONCE)
-                .fold(Ok(()), async |all, one| all.and(one))
-                .await?;
+            let mut compared = stream::iter(page.authorizers)
+                .map(|entry| self.compare(entry, deadline))
+                .buffer_unordered(AT_ONCE);
+            while let Some((appid, kept)) = compared.next().await {
+                match kept {
+                    Ok(kept) => run.compared(kept),
+                    Err(error) => run.failed(&appid, error)?,
+                }
+            }
             offset = page.next;
         }
-        self.look_for_absent(&listed, &counts, deadline).await?;
-        let counts = counts.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let Counts {
+        self.look_for_absent(&listed, &mut run, deadline).await?;
+        let Run {
             listed,
             changed,
             absent,
             reauthorization_required,
-        } = counts;
+            failed,
+            failure,
+            failed_in_a_row: _,
+        } = run;
         tracing::info!(
             listed,
             changed,
             absent,
             reauthorization_required,
+            failed,
             "reconciled with WeChat's list"
         );
+        if let Some(error) = failure {
+            return Err(error);
+        }
         Ok(json!({
             "listed": listed,
             "changed": changed,
@@ -75,12 +95,20 @@ impl AuthorizerSync {
         }))
     }
 
-    async fn take_listed(
+    async fn compare(
         &self,
         entry: ListedAuthorizer,
-        counts: &Mutex<Counts>,
         deadline: Deadline,
-    ) -> Result<(), Error> {
+    ) -> (AuthorizerAppId, Result<Kept<Authorizer>, Error>) {
+        let kept = self.take_listed(&entry, deadline).await;
+        (entry.authorizer, kept)
+    }
+
+    async fn take_listed(
+        &self,
+        entry: &ListedAuthorizer,
+        deadline: Deadline,
+    ) -> Result<Kept<Authorizer>, Error> {
         let tokens = &self.tokens;
         let before = tokens.store.authorizer(&entry.authorizer).await?;
         let now = tokens.clock.now();
@@ -89,19 +117,7 @@ impl AuthorizerSync {
         let next = |row: &Authorizer| {
             row.listed(entry.auth_time, entry.refresh_token.as_ref(), now, jitter)
         };
-        let kept = tokens.change_authorizer(before, next, deadline).await?;
-        let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.listed += 1;
-        if let Kept::Changed(row) = &kept {
-            counts.changed += 1;
-            tracing::info!(authorizer_appid = %row.appid, reference = row.reference, "took this authorizer over from WeChat's list");
-        }
-        let row = kept.row();
-        if row.standing == Standing::ReauthorizationRequired {
-            counts.reauthorization_required += 1;
-            tracing::error!(authorizer_appid = %row.appid, reference = row.reference, "this authorizer must authorize again: WeChat lists no refresh token that works");
-        }
-        Ok(())
+        tokens.change_authorizer(before, next, deadline).await
     }
 
     /// The list has no documented order, so an entry may slip from one page to another while it is read: what is absent
@@ -109,7 +125,7 @@ impl AuthorizerSync {
     async fn look_for_absent(
         &self,
         listed: &HashSet<u64>,
-        counts: &Mutex<Counts>,
+        run: &mut Run,
         deadline: Deadline,
     ) -> Result<(), Error> {
         let mut absent = self.absent_from(listed).await?;
@@ -125,14 +141,21 @@ impl AuthorizerSync {
             offset = page.next;
         }
         for appid in absent {
-            let tokens = &self.tokens;
-            let row = tokens.store.authorizer(&appid).await?;
-            tracing::warn!(authorizer_appid = %appid, reference = row.reference, "this authorizer is absent from WeChat's list");
-            counts.lock().unwrap_or_else(PoisonError::into_inner).absent += 1;
-            if let AtWechat::NotAuthorized = tokens.ask_wechat(&appid, deadline).await? {
-                let now = tokens.clock.now();
-                tokens.take_denial(row, now, deadline).await?;
+            run.absent += 1;
+            if let Err(error) = self.ask_for(&appid, deadline).await {
+                run.failed(&appid, error)?;
             }
+        }
+        Ok(())
+    }
+
+    async fn ask_for(&self, appid: &AuthorizerAppId, deadline: Deadline) -> Result<(), Error> {
+        let tokens = &self.tokens;
+        let row = tokens.store.authorizer(appid).await?;
+        tracing::warn!(authorizer_appid = %appid, reference = row.reference, "this authorizer is absent from WeChat's list");
+        if let AtWechat::NotAuthorized = tokens.ask_wechat(appid, deadline).await? {
+            let now = tokens.clock.now();
+            tokens.take_denial(row, now, deadline).await?;
         }
         Ok(())
     }
@@ -160,5 +183,33 @@ impl AuthorizerSync {
             }
         }
         Ok(absent)
+    }
+}
+
+impl Run {
+    fn compared(&mut self, kept: Kept<Authorizer>) {
+        self.listed += 1;
+        self.failed_in_a_row = 0;
+        if let Kept::Changed(row) = &kept {
+            self.changed += 1;
+            tracing::info!(authorizer_appid = %row.appid, reference = row.reference, "took this authorizer over from WeChat's list");
+        }
+        let row = kept.row();
+        if row.standing == Standing::ReauthorizationRequired {
+            self.reauthorization_required += 1;
+            tracing::error!(authorizer_appid = %row.appid, reference = row.reference, "this authorizer must authorize again: WeChat lists no refresh token that works");
+        }
+    }
+
+    /// One failure costs no other authorizer its turn.
+    fn failed(&mut self, appid: &AuthorizerAppId, error: Error) -> Result<(), Error> {
+        self.failed += 1;
+        self.failed_in_a_row += 1;
+        if self.failed_in_a_row == MAX_FAILED_IN_A_ROW {
+            return Err(error);
+        }
+        tracing::warn!(authorizer_appid = %appid, code = error.code(), "this one failed and will be compared again");
+        self.failure.get_or_insert(error);
+        Ok(())
     }
 }
