@@ -658,6 +658,43 @@ async fn a_code_that_somebody_else_has_spent_connects_nobody_and_the_notice_heal
 }
 
 #[tokio::test]
+async fn a_second_authorization_within_a_minute_is_never_answered_with_the_firsts_token() {
+    for noticed in [true, false] {
+        let world = World::with_authorizer().await;
+        let first = world.token(appid()).await.unwrap();
+        world.clock.advance(30);
+        let mut browser = Browser::default();
+        let (back, notice) = world.consent(&mut browser, appid()).await;
+        // Which of the two came last, nobody tells.
+        world.fault("api_get_authorizer_info", FaultEffect::HttpStatus(503));
+        world.come_back(&browser, &back).await;
+        world.end_faults("api_get_authorizer_info").await;
+        if noticed {
+            world.push_xml(&notice).await;
+            world.deliver().await;
+        }
+        let second = world.token(appid()).await.unwrap();
+        world.assert_good(&second);
+        assert_ne!(first, second);
+    }
+}
+
+#[tokio::test]
+async fn whoever_withdraws_at_once_is_not_asked_to_authorize_again() {
+    let world = World::with_ticket().await;
+    let consent = world.simulator.authorize_unpushed(appid()).unwrap();
+    world.simulator.revoke_unpushed(appid()).unwrap();
+    // The same notice in other words is another one, of the same code.
+    for end in ["</xml>", "\n</xml>"] {
+        let notice = consent.notice.replace("</xml>", end);
+        assert!(world.push_xml(&notice).await.delivered);
+        world.deliver().await;
+    }
+    let refused = world.token(appid()).await.unwrap_err();
+    assert_eq!(refused.code(), "unknown_authorizer");
+}
+
+#[tokio::test]
 async fn an_accounts_name_is_shown_and_is_no_html() {
     let world = World::with_ticket().await;
     let name = "<script>alert('1')</script>&\"";

@@ -20,6 +20,8 @@ use stateright::{Checker, HasDiscoveries, Model, Property};
 use self::state::{Broken, Browser, Left, Notice, State, What};
 use self::worker::{Fate, Job, Worker};
 
+mod exchanging;
+mod renewing;
 mod row;
 mod settle;
 mod state;
@@ -113,9 +115,11 @@ impl Rules {
         if !in_vain {
             actions.push(Action::Step(number, Fate::Answered));
         }
-        if worker.calls() && state.left.timeouts > 0 {
-            actions.push(Action::Step(number, Fate::NeverSent));
-            if !slow {
+        if state.left.timeouts > 0 {
+            if worker.calls() || worker.may_guess() {
+                actions.push(Action::Step(number, Fate::NeverSent));
+            }
+            if worker.calls() && !slow {
                 actions.push(Action::Step(number, Fate::AnswerLost));
             }
         }

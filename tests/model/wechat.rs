@@ -54,6 +54,29 @@ pub(super) const ACCESS_LIFE_SECS: u64 = 7200;
 const OVERLAP_SECS: u64 = 300;
 const CODE_LIFE_SECS: u64 = 3600;
 
+impl Told {
+    pub(super) fn refresh(self) -> Option<Mark> {
+        match self {
+            Self::Authorized { refresh, .. } => refresh,
+            Self::NotAuthorized(_) => None,
+        }
+    }
+
+    pub(super) fn event(self) -> Option<u8> {
+        match self {
+            Self::Authorized { event, .. } => Some(event),
+            Self::NotAuthorized(_) => None,
+        }
+    }
+
+    pub(super) fn revocation(self) -> Option<u8> {
+        match self {
+            Self::Authorized { .. } => None,
+            Self::NotAuthorized(revocation) => revocation,
+        }
+    }
+}
+
 impl Wechat {
     /// The merchant confirms: whatever was of an authorization before is dead.
     pub(super) fn authorize(&mut self, event: u8, at: u64) {

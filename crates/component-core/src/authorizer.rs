@@ -356,30 +356,42 @@ impl Authorizer {
         Some(next)
     }
 
-    /// The row once WeChat's time of an authorization is known whose code was exchanged before; `None` if that changes
-    /// nothing.
-    ///
-    /// A revocation that is older than `at` but was taken after the exchange is thereby undone.
-    pub fn confirm(&self, at: Timestamp, now: Timestamp, jitter: f64) -> Option<Self> {
-        if self.overtook(at) {
+    /// The row once WeChat's time of the authorization that stands is known, whose code was exchanged before; `None` if that
+    /// changes nothing.
+    pub fn confirm(&self, at: Timestamp) -> Option<Self> {
+        if self.standing == Standing::Revoked || self.auth_epoch >= at {
             return None;
         }
-        let mut next = self.clone();
-        next.auth_epoch = at;
-        if next.standing == Standing::Revoked {
-            next.restore(now, jitter);
-        }
-        (next != *self).then_some(next)
+        Some(Self {
+            auth_epoch: at,
+            ..self.clone()
+        })
     }
 
     /// The row with what is kept of a grant that [`Authorizer::authorize`] does not take; `None` if that is nothing.
     ///
-    /// A notice that is too old changes nothing; a browser's code may be newer than can be told.
-    pub fn declined(&self, evidence: Evidence, granted: &Granted) -> Option<Self> {
-        match evidence {
-            Evidence::At(_) => None,
-            Evidence::Since { .. } => self.beside(granted.refresh_token.as_ref()?),
+    /// A notice that is too old changes nothing. A browser's code may be newer than can be told: then the access token that
+    /// stands may be dead, and the next one is got with whichever refresh token WeChat still takes.
+    pub fn declined(
+        &self,
+        evidence: Evidence,
+        granted: &Granted,
+        now: Timestamp,
+        jitter: f64,
+    ) -> Option<Self> {
+        if let Evidence::At(_) = evidence {
+            return None;
         }
+        let mut next = self.beside(granted.refresh_token.as_ref()?)?;
+        if next.standing != Standing::Revoked {
+            next.access_token = None;
+            next.doubted_from = None;
+            // As in `authorize`.
+            next.lease = next.lease.superseded();
+            next.token_seq = next.lease.seq;
+            next.restore(now, jitter);
+        }
+        Some(next)
     }
 
     /// Whether an authorization of the time `at` is over: to exchange its code could only harm what stands.

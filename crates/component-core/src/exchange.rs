@@ -205,7 +205,7 @@ impl Tokens {
         let jitter = self.clock.jitter();
         let next = |row: &Authorizer| {
             let Some(next) = row.authorize(evidence, granted, now, jitter) else {
-                return row.declined(evidence, granted);
+                return row.declined(evidence, granted, now, jitter);
             };
             Some(bringer.name(&next).unwrap_or(next))
         };
@@ -223,8 +223,8 @@ impl Tokens {
         Ok(Exchanged::Stored(Box::new(row)))
     }
 
-    /// The code is spent: either its tokens are stored, or whoever spent it crashed, or its answer got lost. Then WeChat
-    /// still knows the refresh token.
+    /// The code is spent: either its tokens are stored, or whoever spent it crashed, or its answer got lost, or the row was
+    /// revoked since. Then WeChat still knows the refresh token, if there is one.
     async fn heal(
         &self,
         notice: &AuthorizationNotice,
@@ -240,7 +240,7 @@ impl Tokens {
         }
         match self.ask_wechat(appid, deadline).await? {
             AtWechat::Authorized(refresh_token) => {
-                tracing::warn!(authorizer_appid = %appid, "the authorization code was spent; took the refresh token that WeChat lists");
+                tracing::warn!(authorizer_appid = %appid, "this authorization's code was spent: asked WeChat for its refresh token");
                 let granted = Granted {
                     refresh_token,
                     ..Granted::default()
@@ -264,11 +264,13 @@ impl Tokens {
         deadline: Deadline,
     ) -> Result<Exchanged, Error> {
         let row = self.store.authorizer(appid).await?;
-        let now = self.clock.now();
-        let jitter = self.clock.jitter();
+        // A revocation was taken since, or WeChat denied the authorization: only it knows which came last.
+        if let (Bringer::Notice { notice, .. }, Standing::Revoked) = (bringer, row.standing) {
+            return self.heal(notice, bringer, deadline).await;
+        }
         let next = |row: &Authorizer| {
             let confirmed = match bringer {
-                Bringer::Notice { notice, .. } => row.confirm(notice.created_at, now, jitter),
+                Bringer::Notice { notice, .. } => row.confirm(notice.created_at),
                 Bringer::Redirect { .. } => None,
             };
             let named = bringer.name(confirmed.as_ref().unwrap_or(row));

@@ -249,7 +249,7 @@ fn returned(row: &Authorizer, since: Timestamp, until: Timestamp) -> Option<Auth
 fn a_browsers_return_counts_from_the_beginning_of_its_way() {
     let row = returned(&unknown(), T1, T2).unwrap();
     assert_eq!((row.standing, row.auth_epoch), (Standing::Authorized, T1));
-    let row = row.confirm(T2, NOW, 0.0).unwrap();
+    let row = row.confirm(T2).unwrap();
     assert_eq!((row.standing, row.auth_epoch), (Standing::Authorized, T2));
 }
 
@@ -278,18 +278,48 @@ fn what_a_browser_brings_to_a_tombstone_is_kept_but_brings_nothing_back() {
 }
 
 #[test]
-fn a_confirmed_authorization_undoes_an_older_revocation_that_came_late() {
+fn a_browsers_code_that_may_be_newer_ends_the_trust_in_what_stands() {
+    let row = authorize(&authorized(), T2, "r2").unwrap();
+    let (row, lease) = leased(&row);
+    let evidence = Evidence::Since {
+        since: T1,
+        newer_than: T1,
+    };
+    let declined = |row: &Authorizer| row.declined(evidence, &granted("r3"), NOW, 0.0);
+    assert_eq!(row.authorize(evidence, &granted("r3"), NOW, 0.0), None);
+    let row = declined(&row).unwrap();
+    let stands = (row.standing, row.auth_epoch, row.due_at);
+    assert_eq!(stands, (Standing::Authorized, T2, Some(NOW)));
+    assert_eq!(row.access_token, None);
+    check_tokens(&row, &["r2", "r3", "r1"]);
+    // Nor does an answer count that was asked for before.
+    let row = row.renewed(lease, &renewal("a2", "r2"), &[], 0.0).unwrap();
+    assert_eq!(row.access_token, None);
+
+    let given_up = Authorizer {
+        refresh_token: None,
+        history: Vec::new(),
+        standing: Standing::ReauthorizationRequired,
+        ..row
+    };
+    assert_eq!(declined(&given_up).unwrap().due_at, Some(NOW));
+    assert_eq!(
+        given_up.declined(Evidence::At(T1), &granted("r3"), NOW, 0.0),
+        None
+    );
+}
+
+#[test]
+fn a_tombstone_is_not_confirmed() {
     let row = returned(&unknown(), T1, T1).unwrap();
-    let row = revoked(&row, T2).confirm(T3, NOW, 0.0).unwrap();
-    assert_eq!((row.standing, row.auth_epoch), (Standing::Authorized, T3));
-    check_tokens(&row, &["r2"]);
-    assert_eq!((row.due_at, row.ttl), (Some(NOW), None));
+    assert_eq!(revoked(&row, T2).confirm(T3), None);
+    assert_eq!(unknown().confirm(T3), None);
 }
 
 #[test]
 fn an_answer_that_was_under_way_when_the_notice_came_still_counts() {
     let (row, lease) = leased(&returned(&unknown(), T1, T1).unwrap());
-    let row = row.confirm(T2, NOW, 0.0).unwrap();
+    let row = row.confirm(T2).unwrap();
     let row = row.renewed(lease, &renewal("a2", "r2"), &[], 0.0).unwrap();
     assert_eq!(row.auth_epoch, T2);
     check_tokens(&row, &["r2"]);
@@ -298,20 +328,17 @@ fn an_answer_that_was_under_way_when_the_notice_came_still_counts() {
 #[test]
 fn an_answer_that_was_under_way_during_another_authorization_counts_no_more() {
     let (row, lease) = leased(&authorized());
-    let row = authorize(&row, T2, "r2")
-        .unwrap()
-        .confirm(T3, NOW, 0.0)
-        .unwrap();
+    let row = authorize(&row, T2, "r2").unwrap().confirm(T3).unwrap();
     assert_eq!(row.renewed(lease, &renewal("a3", "r3"), &[], 0.0), None);
 }
 
 #[test]
 fn a_confirmation_that_tells_nothing_new_changes_nothing() {
-    assert_eq!(authorized().confirm(T1, NOW, 0.0), None);
+    assert_eq!(authorized().confirm(T1), None);
     let row = authorize(&authorized(), T2, "r2").unwrap();
-    assert_eq!(row.confirm(T1, NOW, 0.0), None);
+    assert_eq!(row.confirm(T1), None);
     let tombstone = revoked(&row, T3);
-    assert_eq!(tombstone.confirm(T2, NOW, 0.0), None);
+    assert_eq!(tombstone.confirm(T2), None);
 }
 
 /// What a code gave that WeChat was asked for so long before [`NOW`].
@@ -425,11 +452,7 @@ fn an_authorizer_that_wechat_denies_is_revoked_but_a_later_authorization_passes(
 #[test]
 fn a_denial_counts_though_the_notice_of_the_same_authorization_came_meanwhile() {
     let (row, lease) = leased(&returned(&unknown(), T1, T1).unwrap());
-    let tombstone = row
-        .confirm(T2, NOW, 0.0)
-        .unwrap()
-        .denied(lease, NOW)
-        .unwrap();
+    let tombstone = row.confirm(T2).unwrap().denied(lease, NOW).unwrap();
     assert_eq!(
         (tombstone.standing, tombstone.revoked_at),
         (Standing::Revoked, T2)

@@ -1,0 +1,279 @@
+//! The holder of a lease, from one rung of the ladder to the next.
+
+use component_core::authorizer::{Renewal, Standing};
+use component_core::ladder::{AtWechat, Ladder, Rung};
+use component_core::lease::{Failure, Lease, Need, Turn};
+use component_core::time::Timestamp;
+use component_core::token::AuthorizerAccessToken;
+
+use super::row::{Mark, Row};
+use super::state::{Ground, State};
+use super::wechat::{ACCESS_LIFE_SECS, Pair, Refreshed, Told};
+use super::worker::{Fate, LEASE, Worker};
+use super::{Protocol, Rules};
+
+/// The holder of a lease.
+#[derive(Clone, Debug, PartialEq, Hash)]
+pub(super) struct Renewing {
+    pub(super) row: Row,
+    epoch: Timestamp,
+    seq: u64,
+    token_seq: u64,
+    until: u64,
+    refused: Vec<Mark>,
+    named: Option<Mark>,
+    climb: Climb,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Hash)]
+enum Climb {
+    Calling {
+        token: Mark,
+        asked_at: u64,
+    },
+    Renewed {
+        token: Mark,
+        pair: Pair,
+        asked_at: u64,
+    },
+    Refused(Mark),
+    /// Every rung of the row is gone, or WeChat says that there is no authorization.
+    Asking(Why),
+    Told(Why, Told),
+    Failing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Hash)]
+enum Why {
+    NoneLeft,
+    Doubt,
+}
+
+impl State {
+    /// Reads the row and takes its lease: in one step, since the lease is taken on the row as it is, or not at all.
+    pub(super) fn take_turn(&mut self, need: &Need<AuthorizerAccessToken>) -> Option<Worker> {
+        if self.row.standing != Standing::Authorized {
+            return None;
+        }
+        let (row, now) = (&self.row, self.clock());
+        let turn = need.turn(
+            row.access_token.as_ref(),
+            row.token_seq,
+            row.lease,
+            now,
+            now + LEASE,
+        );
+        let Turn::Renew(taken) = turn else {
+            return None;
+        };
+        self.write(row.leased(taken), Ground::default());
+        let row = self.row.clone();
+        let renewing = Renewing {
+            epoch: row.auth_epoch,
+            seq: taken.seq,
+            token_seq: row.token_seq,
+            until: taken.until.as_secs(),
+            refused: Vec::new(),
+            named: None,
+            climb: Climb::Failing,
+            row,
+        };
+        Some(Worker::Renewing(renewing.climb_on(self.now)))
+    }
+
+    pub(super) fn renew(&mut self, rules: &Rules, mut renewing: Renewing, fate: Fate) -> Worker {
+        let next = match renewing.climb {
+            Climb::Calling { .. } if fate == Fate::NeverSent => Climb::Failing,
+            Climb::Calling { token, asked_at } => {
+                match self.wechat.authorizer_token(token, rules.rotates, self.now) {
+                    _ if fate == Fate::AnswerLost => Climb::Failing,
+                    Refreshed::Pair(pair) => Climb::Renewed {
+                        token,
+                        pair,
+                        asked_at,
+                    },
+                    Refreshed::Refused => Climb::Refused(token),
+                    Refreshed::NotAuthorized => Climb::Asking(Why::Doubt),
+                }
+            }
+            Climb::Refused(token) => {
+                renewing.refused.push(token);
+                renewing.row = self.row.clone();
+                let lease = rules.protocol.lease(&renewing.row, renewing.lease());
+                if renewing.row.is_overtaken(lease) {
+                    return Worker::Idle;
+                }
+                return Worker::Renewing(renewing.climb_on(self.now));
+            }
+            Climb::Asking(why) => Climb::Told(why, self.ask_wechat()),
+            Climb::Told(Why::NoneLeft, told) => {
+                let mut ladder = renewing.ladder();
+                match ladder.told(at_wechat(told)) {
+                    Rung::Token(_) => {
+                        let token = told.refresh().unwrap();
+                        renewing.named = Some(token);
+                        Climb::Calling {
+                            token,
+                            asked_at: self.now,
+                        }
+                    }
+                    Rung::NoneLeft => return self.give_up(rules, &renewing),
+                    Rung::NotAuthorized => return self.note_revoked(rules, &renewing, told),
+                }
+            }
+            Climb::Told(Why::Doubt, told @ Told::NotAuthorized(_)) => {
+                return self.note_revoked(rules, &renewing, told);
+            }
+            Climb::Told(Why::Doubt, Told::Authorized { .. }) => Climb::Failing,
+            Climb::Renewed {
+                token,
+                pair,
+                asked_at,
+            } => return self.keep_renewal(rules, &renewing, token, pair, asked_at),
+            Climb::Failing => return self.fail(rules, &renewing),
+        };
+        renewing.climb = next;
+        Worker::Renewing(renewing)
+    }
+
+    fn keep_renewal(
+        &mut self,
+        rules: &Rules,
+        renewing: &Renewing,
+        token: Mark,
+        pair: Pair,
+        asked_at: u64,
+    ) -> Worker {
+        let lease = renewing.lease();
+        let holds = self.row.lease.seq == lease.seq && self.clock() < self.row.lease.until;
+        if rules.protocol == Protocol::LeaseOnly && !holds {
+            return Worker::Idle;
+        }
+        let mut ladder = renewing.ladder();
+        ladder.accept(&token.refresh());
+        let renewal = Renewal {
+            access_token: pair.access.read(ACCESS_LIFE_SECS, asked_at),
+            refresh_token: pair.refresh.refresh(),
+        };
+        let ground = Ground {
+            grant: Some(pair.refresh.grant),
+            refused: &renewing.refused,
+            ..Ground::default()
+        };
+        self.keep(rules.protocol, &renewing.row, ground, |row| {
+            let lease = rules.protocol.lease(row, lease);
+            row.renewed(lease, &renewal, ladder.refused(), 0.0)
+        });
+        Worker::Idle
+    }
+
+    fn fail(&mut self, rules: &Rules, renewing: &Renewing) -> Worker {
+        let (lease, now) = (renewing.lease(), self.clock());
+        let retry_after = Some(renewing.row.backoff(now, 0.0));
+        let failure = Failure::passing("wechat_unavailable".to_owned(), now);
+        let ground = renewing.ground();
+        self.keep(rules.protocol, &renewing.row, ground, |row| {
+            let lease = rules.protocol.lease(row, lease);
+            Some(row.failed(lease, &failure, retry_after))
+        });
+        Worker::Idle
+    }
+
+    fn give_up(&mut self, rules: &Rules, renewing: &Renewing) -> Worker {
+        let (lease, now) = (renewing.lease(), self.clock());
+        let ladder = renewing.ladder();
+        let ground = renewing.ground();
+        self.keep(rules.protocol, &renewing.row, ground, |row| {
+            let lease = rules.protocol.lease(row, lease);
+            row.exhausted(lease, ladder.refused(), now)
+        });
+        Worker::Idle
+    }
+
+    fn note_revoked(&mut self, rules: &Rules, renewing: &Renewing, told: Told) -> Worker {
+        let (lease, now) = (renewing.lease(), self.clock());
+        let ground = Ground {
+            revocation: told.revocation(),
+            ..renewing.ground()
+        };
+        self.keep(rules.protocol, &renewing.row, ground, |row| {
+            row.denied(lease, now)
+        });
+        Worker::Idle
+    }
+}
+
+impl Renewing {
+    /// The refresh token that WeChat has just given it.
+    pub(super) fn brings(&self) -> Option<Mark> {
+        match self.climb {
+            Climb::Renewed { pair, .. } => Some(pair.refresh),
+            _ => None,
+        }
+    }
+
+    /// Whether it holds the lease no longer, and its call of that time has yet to take effect, or took it only then.
+    pub(super) fn outlives_its_lease(&self, now: u64) -> bool {
+        match self.climb {
+            Climb::Calling { .. } => self.until <= now,
+            Climb::Renewed { pair, .. } => self.until + ACCESS_LIFE_SECS <= pair.access.until,
+            Climb::Refused(_) | Climb::Asking(_) | Climb::Told(..) | Climb::Failing => false,
+        }
+    }
+
+    /// Whether its next step is a call that gives tokens.
+    pub(super) fn calls(&self) -> bool {
+        matches!(self.climb, Climb::Calling { .. })
+    }
+
+    /// Whether it waits for WeChat to tell what is authorized.
+    pub(super) fn asks(&self) -> bool {
+        matches!(self.climb, Climb::Asking(_))
+    }
+
+    fn lease(&self) -> Lease {
+        Lease {
+            epoch: self.epoch,
+            seq: self.seq,
+            token_seq: self.token_seq,
+        }
+    }
+
+    fn ladder(&self) -> Ladder {
+        let mut ladder = Ladder::default();
+        if let Some(named) = self.named {
+            ladder.told(AtWechat::Authorized(Some(named.refresh())));
+        }
+        for token in &self.refused {
+            ladder.refuse(token.refresh());
+        }
+        ladder
+    }
+
+    fn ground(&self) -> Ground<'_> {
+        Ground {
+            grant: self.row.current().map(|token| token.grant),
+            refused: &self.refused,
+            ..Ground::default()
+        }
+    }
+
+    /// The next rung of the row, or the question to WeChat.
+    fn climb_on(mut self, now: u64) -> Self {
+        self.climb = match self.ladder().untried(&self.row) {
+            Some(token) => Climb::Calling {
+                token: Mark::of(&token),
+                asked_at: now,
+            },
+            None => Climb::Asking(Why::NoneLeft),
+        };
+        self
+    }
+}
+
+fn at_wechat(told: Told) -> AtWechat {
+    match told {
+        Told::Authorized { refresh, .. } => AtWechat::Authorized(refresh.map(Mark::refresh)),
+        Told::NotAuthorized(_) => AtWechat::NotAuthorized,
+    }
+}
