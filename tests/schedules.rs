@@ -18,7 +18,7 @@ use crate::simulation::{Life, Simulation};
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// How many lives, if nobody says otherwise.
-const SCHEDULES: u64 = 1_000;
+const SCHEDULES: u64 = 10_000;
 
 /// One short life.
 async fn life(simulation: Simulation) {
@@ -69,7 +69,7 @@ async fn merchant(simulation: Simulation, appid: &str, until: Duration) {
         match chance.below(10) {
             0..3 if view.authorized => simulation.revoke(appid),
             3..7 => simulation.authorize_by_link(appid).await,
-            _ => simulation.authorize(appid),
+            _ => simulation.authorize(appid).await,
         }
         let most = *chance.pick(&[Duration::from_secs(5), MINUTE, until / 2]);
         simulation.sleep(chance.between(Duration::ZERO, most)).await;

@@ -64,9 +64,9 @@ enum Trouble {
     Silence,
 }
 
-/// Of a hundred requests, so many meet a fault, and of ten faults one kills the sender.
+/// So many of the requests meet a fault, and so many of the runs their death.
 const FAULTS: f64 = 0.05;
-const CRASHES: f64 = 0.1;
+const CRASHES: f64 = 0.05;
 
 /// After a trouble it takes one run of the refresher, and its time, until all is well.
 const RECOVERY: Duration = Duration::from_mins(7);
@@ -97,7 +97,13 @@ async fn life(simulation: Simulation, size: Size) {
     tokio::spawn(merchants(simulation.clone(), appids.clone()));
     tokio::spawn(siblings(simulation.clone(), appids.clone(), size.asked));
 
-    simulation.sleep(DAY * size.days).await;
+    let hours = authorized_hours(&simulation, size.days).await;
+    let calls = simulation.wechat().calls();
+    println!(
+        "WeChat calls per authorizer and day: {:.1}, of them renewals {:.1}",
+        daily(calls.values().sum(), hours),
+        daily(calls["api_authorizer_token"], hours),
+    );
     {
         let mut weather = simulation.weather();
         weather.faults = 0.0;
@@ -109,6 +115,23 @@ async fn life(simulation: Simulation, size: Size) {
     for appid in &appids {
         simulation.check_settled(appid).await;
     }
+}
+
+/// Waits for so many days; for how many hours of them the accounts were authorized, all added up.
+async fn authorized_hours(simulation: &Simulation, days: u32) -> u64 {
+    let mut hours = 0;
+    for _hour in 0..days * 24 {
+        simulation.sleep(HOUR).await;
+        let accounts = simulation.wechat().authorizers();
+        let authorized = accounts.iter().filter(|account| account.authorized);
+        hours += authorized.count() as u64;
+    }
+    hours
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+fn daily(calls: u64, hours: u64) -> f64 {
+    calls as f64 * 24.0 / hours as f64
 }
 
 async fn refresh(simulation: Simulation) {
@@ -155,7 +178,7 @@ async fn merchants(simulation: Simulation, appids: Vec<String>) {
             if link {
                 simulation.authorize_by_link(&appid).await;
             } else {
-                simulation.authorize(&appid);
+                simulation.authorize(&appid).await;
             }
         });
     }
@@ -170,7 +193,7 @@ async fn merchants(simulation: Simulation, appids: Vec<String>) {
         match chance.below(3) {
             0 if authorized => simulation.revoke(appid),
             1 => simulation.authorize_by_link(appid).await,
-            _ => simulation.authorize(appid),
+            _ => simulation.authorize(appid).await,
         }
     }
 }

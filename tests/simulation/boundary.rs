@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -25,7 +25,7 @@ pub(crate) enum Place {
 pub(crate) struct Weather {
     /// How much of what crosses a boundary something befalls.
     pub(crate) faults: f64,
-    /// How much of that is the sender's death.
+    /// Of how many runs of a function the sandbox is to die.
     pub(crate) crashes: f64,
     /// Nobody answers there.
     pub(crate) outages: Vec<Place>,
@@ -74,6 +74,9 @@ const FAULTS: [Fate; 8] = [
 /// One run of a function.
 pub(crate) struct Invocation {
     pub(crate) id: u64,
+    /// After how many requests it dies; not, if it makes fewer.
+    life: Option<usize>,
+    requests: AtomicUsize,
     /// Whether anything befell it.
     struck: AtomicBool,
     /// Whether it died of it.
@@ -99,14 +102,22 @@ pub(crate) type Effect =
     Box<dyn FnMut() -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + 'static>;
 
 impl Invocation {
-    pub(crate) fn new(id: u64) -> Self {
+    pub(crate) fn new(id: u64, life: Option<usize>) -> Self {
         Self {
             id,
+            life,
+            requests: AtomicUsize::default(),
             struck: AtomicBool::new(false),
             died: AtomicBool::new(false),
             wants_another: AtomicBool::new(false),
             dies: Notify::new(),
         }
+    }
+
+    /// Whether the request that it makes now is its last.
+    fn is_at_its_end(&self) -> bool {
+        let made = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        self.life == Some(made)
     }
 
     pub(crate) fn fault(&self) {
@@ -167,20 +178,18 @@ impl Place {
 }
 
 impl Simulation {
-    fn fate(&self, place: Place) -> Fate {
+    fn fate(&self, place: Place, invocation: &Invocation) -> Fate {
+        if invocation.is_at_its_end() {
+            return *self.chance().pick(&[Fate::DiesBefore, Fate::DiesAfter]);
+        }
         let weather = self.weather();
         if weather.outages.contains(&place) {
             return *self.chance().pick(&[Fate::Refused, Fate::Swallowed]);
         }
-        let (faults, crashes) = (weather.faults, weather.crashes);
-        drop(weather);
-        if !self.chance().happens(faults) {
-            return Fate::Passes;
+        if self.chance().happens(weather.faults) {
+            return *self.chance().pick(&FAULTS);
         }
-        if self.chance().happens(crashes) {
-            return *self.chance().pick(&[Fate::DiesBefore, Fate::DiesAfter]);
-        }
-        *self.chance().pick(&FAULTS)
+        Fate::Passes
     }
 
     /// Sends a request to the other side and waits for its answer.
@@ -195,7 +204,7 @@ impl Simulation {
         let Ok(invocation) = INVOCATION.try_with(Arc::clone) else {
             return Ok(effect().await.response);
         };
-        let fate = self.fate(place);
+        let fate = self.fate(place, &invocation);
         let id = invocation.id;
         if fate == Fate::Passes {
             self.note(format_args!("#{id} {what}"));

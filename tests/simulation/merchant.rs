@@ -66,8 +66,9 @@ impl Simulation {
         }
     }
 
-    /// A merchant authorizes at WeChat.
-    pub(crate) fn authorize(&self, appid: &str) {
+    /// A merchant authorizes at WeChat, which takes him more than a second: so two authorizations are never of the same one.
+    pub(crate) async fn authorize(&self, appid: &str) {
+        self.sleep(Duration::from_secs(1)).await;
         let consent = self.wechat().authorize_unpushed(appid).unwrap();
         self.confirmed(appid, consent.notice);
     }

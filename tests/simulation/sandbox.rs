@@ -34,6 +34,9 @@ const MARGIN: Duration = Duration::from_secs(3);
 /// Of runs that find an idle sandbox, some come to a new one all the same.
 const COLD_STARTS: f64 = 0.05;
 
+/// Of those who die nobody makes 2 to the power of this many requests.
+const LONGEST_LIFE: usize = 10;
+
 impl Function {
     const fn timeout(self) -> Duration {
         Duration::from_secs(match self {
@@ -67,7 +70,7 @@ impl Simulation {
         let sandbox = self.sandbox().await;
         let id = self.next_invocation();
         self.note(format_args!("#{id} {function:?}"));
-        let invocation = Arc::new(Invocation::new(id));
+        let invocation = Arc::new(Invocation::new(id, self.life()));
         let deadline = Deadline::after(function.timeout().saturating_sub(MARGIN));
         let run = INVOCATION.scope(invocation.clone(), run(sandbox.clone(), deadline));
         let answer = tokio::select! {
@@ -86,6 +89,16 @@ impl Simulation {
             answer,
             faultless: invocation.is_faultless(),
         }
+    }
+
+    /// After how many requests a run dies, if it does: soon as often as late.
+    fn life(&self) -> Option<usize> {
+        let crashes = self.weather().crashes;
+        let dies = self.chance().happens(crashes);
+        dies.then(|| {
+            let least = 1 << self.chance().below(LONGEST_LIFE);
+            least + self.chance().below(least)
+        })
     }
 
     async fn sandbox(&self) -> Arc<Functions> {

@@ -23,6 +23,10 @@ const PUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the event source mapping brings a batch.
 const BATCHES: u32 = 4;
 
+/// After how long an asynchronous invocation that failed is repeated.
+/// Source: <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>
+const RETRIES: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(2)];
+
 const IDLE_RUNS: f64 = 0.1;
 
 /// What a sibling wants of a token.
@@ -68,17 +72,23 @@ impl Simulation {
         self.note(format_args!("#{} {outcome:?}", ran.id));
     }
 
-    /// One run of the reconciliation.
+    /// One run of the reconciliation, and what Lambda makes of one that fails.
     pub(crate) async fn reconcile(self) {
-        let ran = self
-            .invoke(Function::AuthorizerSync, |functions, deadline| async move {
-                functions.authorizer_sync.handle(&json!({}), deadline).await
-            })
-            .await;
-        let outcome = ran
-            .answer
-            .map(|answer| answer.map_err(|error| error.code()));
-        self.note(format_args!("#{} {outcome:?}", ran.id));
+        for pause in [Duration::ZERO].into_iter().chain(RETRIES) {
+            self.sleep(pause).await;
+            let ran = self
+                .invoke(Function::AuthorizerSync, |functions, deadline| async move {
+                    functions.authorizer_sync.handle(&json!({}), deadline).await
+                })
+                .await;
+            let outcome = ran
+                .answer
+                .map(|answer| answer.map_err(|error| error.code()));
+            self.note(format_args!("#{} {outcome:?}", ran.id));
+            if let Some(Ok(_)) = outcome {
+                return;
+            }
+        }
     }
 
     pub(super) fn push_ticket_soon(&self) {
