@@ -360,6 +360,7 @@ impl Simulation {
 
     /// The getter, who began to look at `since`, answers with a token.
     pub(super) fn judge(&self, whose: &str, answer: &Value, since: u64, faultless: bool) {
+        self.count("tokens served");
         let token = answer["access_token"].as_str().unwrap();
         let wechat = self.wechat();
         let works = if whose == COMPONENT {
