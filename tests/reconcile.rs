@@ -303,6 +303,31 @@ async fn a_row_that_fails_costs_no_other_its_turn() {
 }
 
 #[tokio::test]
+async fn what_wechat_has_against_the_component_ends_the_run() {
+    let world = World::with_ticket().await;
+    for appid in DEMO_APPIDS {
+        world.authorize(appid).await;
+    }
+    world.clock.advance(60);
+    for appid in DEMO_APPIDS {
+        world.simulator.revoke_unpushed(appid).unwrap();
+    }
+    world.simulator.reset_calls();
+    world.fault("api_get_authorizer_info", FaultEffect::Errcode(45009));
+    let refused = world.reconcile().await.unwrap_err();
+    assert_eq!(refused.code(), "wechat_rejected");
+    assert_eq!(world.wechat_calls("api_get_authorizer_info"), 1);
+    world.end_faults("api_get_authorizer_info").await;
+    // One account's trouble does not.
+    world.fault("api_get_authorizer_info", FaultEffect::Errcode(48001));
+    world.simulator.reset_calls();
+    assert!(world.reconcile().await.is_err());
+    assert_eq!(world.wechat_calls("api_get_authorizer_info"), 4);
+    world.end_faults("api_get_authorizer_info").await;
+    assert_eq!(world.reconcile().await.unwrap(), summary(0, 0, 4, 0));
+}
+
+#[tokio::test]
 async fn an_authorization_that_nobody_exchanged_ends_the_trust_in_the_one_before() {
     let world = World::with_authorizer().await;
     world.clock.advance(3600);

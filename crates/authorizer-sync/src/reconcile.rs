@@ -7,7 +7,7 @@ use component_core::authorizer::{Authorizer, Standing};
 use component_core::error::Error;
 use component_core::id::AuthorizerAppId;
 use component_core::ladder::AtWechat;
-use component_core::renew::Kept;
+use component_core::renew::{Kept, MAX_RENEWAL};
 use component_core::store::{DUE_SHARDS, Due};
 use component_core::time::Deadline;
 use component_core::wechat::ListedAuthorizer;
@@ -100,7 +100,9 @@ impl AuthorizerSync {
         entry: ListedAuthorizer,
         deadline: Deadline,
     ) -> (AuthorizerAppId, Result<Kept<Authorizer>, Error>) {
-        let kept = self.take_listed(&entry, deadline).await;
+        let kept = self
+            .take_listed(&entry, deadline.or_after(MAX_RENEWAL))
+            .await;
         (entry.authorizer, kept)
     }
 
@@ -142,8 +144,9 @@ impl AuthorizerSync {
         }
         for appid in absent {
             run.absent += 1;
-            if let Err(error) = self.ask_for(&appid, deadline).await {
-                run.failed(&appid, error)?;
+            match self.ask_for(&appid, deadline.or_after(MAX_RENEWAL)).await {
+                Ok(()) => run.failed_in_a_row = 0,
+                Err(error) => run.failed(&appid, error)?,
             }
         }
         Ok(())
@@ -154,8 +157,7 @@ impl AuthorizerSync {
         let row = tokens.store.authorizer(appid).await?;
         tracing::warn!(authorizer_appid = %appid, reference = row.reference, "this authorizer is absent from WeChat's list");
         if let AtWechat::NotAuthorized = tokens.ask_wechat(appid, deadline).await? {
-            let now = tokens.clock.now();
-            tokens.take_denial(row, now, deadline).await?;
+            tokens.take_denial(row, deadline).await?;
         }
         Ok(())
     }
@@ -201,14 +203,16 @@ impl Run {
         }
     }
 
-    /// One failure costs no other authorizer its turn.
+    /// One authorizer's failure costs no other its turn; what WeChat has against the component ends the run.
     fn failed(&mut self, appid: &AuthorizerAppId, error: Error) -> Result<(), Error> {
         self.failed += 1;
         self.failed_in_a_row += 1;
-        if self.failed_in_a_row == MAX_FAILED_IN_A_ROW {
+        let of_component = error.is_component_wide() && !matches!(error, Error::Store { .. });
+        if of_component || self.failed_in_a_row == MAX_FAILED_IN_A_ROW {
             return Err(error);
         }
-        tracing::warn!(authorizer_appid = %appid, code = error.code(), "this one failed and will be compared again");
+        tracing::warn!(authorizer_appid = %appid, code = error.code(), "this one failed; the next run compares it again");
+        error.log("comparing an authorizer with WeChat's list");
         self.failure.get_or_insert(error);
         Ok(())
     }

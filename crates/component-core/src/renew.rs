@@ -52,7 +52,7 @@ impl<R> Kept<R> {
 
 /// The longest time for a renewal, its waiting included, however long the invocation may take: it bounds the lease, and
 /// with it how long a crash keeps others from trying.
-pub(crate) const MAX_RENEWAL: Duration = Duration::from_secs(20);
+pub const MAX_RENEWAL: Duration = Duration::from_secs(20);
 
 impl Tokens {
     /// The tokens in `store`, renewed through `wechat` with the secret in `vault`.
