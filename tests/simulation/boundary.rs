@@ -79,8 +79,6 @@ pub(crate) struct Invocation {
     requests: AtomicUsize,
     /// Whether anything befell it.
     struck: AtomicBool,
-    /// Whether it died of it.
-    died: AtomicBool,
     /// Whether it was asked for another token than the one that is there.
     wants_another: AtomicBool,
     dies: Notify,
@@ -108,7 +106,6 @@ impl Invocation {
             life,
             requests: AtomicUsize::default(),
             struck: AtomicBool::new(false),
-            died: AtomicBool::new(false),
             wants_another: AtomicBool::new(false),
             dies: Notify::new(),
         }
@@ -126,15 +123,6 @@ impl Invocation {
 
     pub(crate) fn is_faultless(&self) -> bool {
         !self.struck.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn die(&self) {
-        self.fault();
-        self.died.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn has_died(&self) -> bool {
-        self.died.load(Ordering::Relaxed)
     }
 
     pub(crate) fn want_another(&self) {

@@ -169,8 +169,6 @@ impl Account {
         let received = next.seen == Seen::Received;
         if next.seen == Seen::Overdue {
             Some(OVERTAKEN)
-        } else if !received && next.by.has_died() {
-            Some("dead: it was renewed by one who died before the answer came")
         } else if !received && !faultless {
             Some("dead: it was renewed unseen, and cannot be renewed now")
         } else if received && !next.kept && !next.by.is_faultless() {

@@ -81,7 +81,7 @@ impl Simulation {
         if answer.is_some() {
             self.0.sandboxes.lock().unwrap().push(sandbox);
         } else {
-            invocation.die();
+            invocation.fault();
             self.note(format_args!("#{id} dies"));
         }
         Ran {
