@@ -88,6 +88,9 @@ pub enum Evidence {
         /// The authorization is known to be newer than any revocation, and any other authorization, up to this moment.
         newer_than: Timestamp,
     },
+    /// A browser came back with a code that was good, but WeChat, asked after it was exchanged, names the refresh token that
+    /// stands: another authorization has ended this one.
+    Over,
 }
 
 /// What WeChat answered to a refresh token.
@@ -205,7 +208,9 @@ impl Authorizer {
         refused: &[Secret<AuthorizerRefreshToken>],
         jitter: f64,
     ) -> Option<Self> {
-        let mut next = self.after(lease, refused)?;
+        let Some(mut next) = self.after(lease, refused) else {
+            return self.renewed_beside(renewal);
+        };
         let newest = lease.seq >= next.token_seq && next.standing != Standing::Revoked;
         if !newest {
             next.keep_beside(&renewal.refresh_token);
@@ -236,6 +241,16 @@ impl Authorizer {
             next.doubt(Timestamp::default());
         }
         Some(next)
+    }
+
+    /// The row when an answer that counts no more was got with the very refresh token that stands: WeChat had named it before
+    /// it was stored. Either call may have reached WeChat last, so the row is due.
+    fn renewed_beside(&self, renewal: &Renewal) -> Option<Self> {
+        self.stands_by(&renewal.refresh_token).then(|| {
+            let mut next = self.clone();
+            next.doubt(Timestamp::default());
+            next
+        })
     }
 
     /// The row once WeChat has refused every refresh token that the holder of `lease` knew; `None` if that was under an
@@ -314,6 +329,7 @@ impl Authorizer {
         match evidence {
             Evidence::At(at) if self.overtook(at) => return None,
             Evidence::At(at) => next.auth_epoch = at,
+            Evidence::Over => return None,
             Evidence::Since { newer_than, .. } if self.may_follow(newer_than) => return None,
             Evidence::Since { since, .. } => {
                 next.auth_epoch = since.max(self.auth_epoch).max(self.revoked_at);
@@ -356,8 +372,8 @@ impl Authorizer {
         Some(next)
     }
 
-    /// The row once WeChat's time of the authorization that stands is known, whose code was exchanged before; `None` if that
-    /// changes nothing.
+    /// The row once WeChat's time of an authorization is known whose code was exchanged before; `None` if that changes
+    /// nothing, or the row is a tombstone: then only WeChat knows which came last.
     pub fn confirm(&self, at: Timestamp) -> Option<Self> {
         if self.standing == Standing::Revoked || self.auth_epoch >= at {
             return None;
@@ -379,19 +395,14 @@ impl Authorizer {
         now: Timestamp,
         jitter: f64,
     ) -> Option<Self> {
-        if let Evidence::At(_) = evidence {
-            return None;
+        let kept = || self.beside(granted.refresh_token.as_ref()?);
+        match evidence {
+            Evidence::At(_) => None,
+            Evidence::Over if self.standing == Standing::Authorized => kept(),
+            Evidence::Over | Evidence::Since { .. } => {
+                kept().map(|row| row.distrusted(now, jitter))
+            }
         }
-        let mut next = self.beside(granted.refresh_token.as_ref()?)?;
-        if next.standing != Standing::Revoked {
-            next.access_token = None;
-            next.doubted_from = None;
-            // As in `authorize`.
-            next.lease = next.lease.superseded();
-            next.token_seq = next.lease.seq;
-            next.restore(now, jitter);
-        }
-        Some(next)
     }
 
     /// Whether an authorization of the time `at` is over: to exchange its code could only harm what stands.
@@ -402,6 +413,11 @@ impl Authorizer {
     /// Whether what stands here may be younger than something of the time `moment`.
     pub fn may_follow(&self, moment: Timestamp) -> bool {
         self.revoked_at > moment || self.auth_epoch > moment
+    }
+
+    /// Whether `token` is the refresh token of the authorization that stands here.
+    pub fn stands_by(&self, token: &Secret<AuthorizerRefreshToken>) -> bool {
+        self.standing == Standing::Authorized && self.refresh_token.as_ref() == Some(token)
     }
 
     /// Whether the authorization of the time `at` stands here, or a newer one does.
@@ -550,10 +566,8 @@ impl Authorizer {
 
     /// Whether WeChat has merely named the refresh token that stands: then the access token is of the same authorization.
     fn is_named_by(&self, granted: &Granted) -> bool {
-        self.standing == Standing::Authorized
-            && granted.access_token.is_none()
-            && granted.refresh_token.is_some()
-            && self.refresh_token == granted.refresh_token
+        let named = granted.refresh_token.as_ref();
+        granted.access_token.is_none() && named.is_some_and(|named| self.stands_by(named))
     }
 
     /// Whether only WeChat knows which of the two came last: it is asked with the refresh token.
@@ -567,6 +581,26 @@ impl Authorizer {
         let here = self.access_token.as_ref()?.expires_at;
         let granted = granted.access_token.as_ref()?.expires_at;
         (self.standing == Standing::Authorized).then(|| here.cmp(&granted))
+    }
+
+    /// The row without its access token, which may be dead, and due for another; a tombstone stays as it is.
+    fn distrusted(mut self, now: Timestamp, jitter: f64) -> Self {
+        if self.standing == Standing::Revoked {
+            return self;
+        }
+        let until = self.lease.until;
+        self.access_token = None;
+        self.doubted_from = None;
+        // An answer that is still on its way counts no more.
+        self.lease = self.lease.superseded();
+        self.token_seq = self.lease.seq;
+        self.restore(now, jitter);
+        if until > Timestamp::default() {
+            // The next renewal waits until that call must have taken effect.
+            self.lease.until = until;
+            self.doubt(until);
+        }
+        self
     }
 
     /// Makes the row due, and its token no newer than what somebody else may have got.

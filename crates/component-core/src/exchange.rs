@@ -164,31 +164,34 @@ impl Tokens {
         let row = self.read_for_sure(appid, deadline).await?;
         let evidence = match bringer {
             Bringer::Notice { notice, .. } => Evidence::At(notice.created_at),
-            Bringer::Redirect { since, .. } => Evidence::Since {
-                since: since - MAX_CLOCK_SKEW,
-                newer_than: self.newer_than(&row, granted, deadline).await,
-            },
+            Bringer::Redirect { since, .. } => self.date(&row, granted, since, deadline).await,
         };
         self.take(row, evidence, granted, bringer, deadline).await
     }
 
-    /// Up to when revocations and other authorizations surely came before an exchange. What stands in the row and is
-    /// younger may have come after it; then WeChat is asked, and if it names what was granted, that is younger than the row.
-    async fn newer_than(
+    /// When an authorization took place whose code a browser brought, on a way that began at `since`. What stands in the row
+    /// and is younger than the exchange may have come after it; then WeChat is asked which of the two stands.
+    async fn date(
         &self,
         row: &Authorizer,
         granted: &Granted,
+        since: Timestamp,
         deadline: Deadline,
-    ) -> Timestamp {
+    ) -> Evidence {
+        let newer_than = |newer_than| Evidence::Since {
+            since: since - MAX_CLOCK_SKEW,
+            newer_than,
+        };
         let surely = granted.asked_at - MAX_CLOCK_SKEW;
         if !row.may_follow(surely) {
-            return surely;
+            return newer_than(surely);
         }
         match self.ask_wechat(&row.appid, deadline).await {
-            Ok(AtWechat::Authorized(token)) if token == granted.refresh_token => {
-                row.revoked_at.max(row.auth_epoch)
+            Ok(AtWechat::Authorized(named)) if named == granted.refresh_token => {
+                newer_than(row.revoked_at.max(row.auth_epoch))
             }
-            Ok(_) | Err(_) => surely,
+            Ok(AtWechat::Authorized(Some(named))) if row.stands_by(&named) => Evidence::Over,
+            Ok(_) | Err(_) => newer_than(surely),
         }
     }
 
@@ -250,7 +253,7 @@ impl Tokens {
             }
             // It was withdrawn since, and the notice of that may be lost.
             AtWechat::NotAuthorized => {
-                self.take_denial(row, self.clock.now(), deadline).await?;
+                self.take_denial(row, deadline).await?;
                 Ok(Exchanged::Superseded(appid.clone()))
             }
         }
@@ -264,10 +267,6 @@ impl Tokens {
         deadline: Deadline,
     ) -> Result<Exchanged, Error> {
         let row = self.store.authorizer(appid).await?;
-        // A revocation was taken since, or WeChat denied the authorization: only it knows which came last.
-        if let (Bringer::Notice { notice, .. }, Standing::Revoked) = (bringer, row.standing) {
-            return self.heal(notice, bringer, deadline).await;
-        }
         let next = |row: &Authorizer| {
             let confirmed = match bringer {
                 Bringer::Notice { notice, .. } => row.confirm(notice.created_at),
@@ -277,11 +276,12 @@ impl Tokens {
             named.or(confirmed)
         };
         let row = self.change_authorizer(row, next, deadline).await?.row();
-        Ok(if row.standing == Standing::Revoked {
-            Exchanged::Superseded(row.appid)
-        } else {
-            Exchanged::Stored(Box::new(row))
-        })
+        match bringer {
+            _ if row.standing != Standing::Revoked => Ok(Exchanged::Stored(Box::new(row))),
+            // A revocation was taken since, or WeChat denied the authorization: only it knows which came last.
+            Bringer::Notice { notice, .. } => self.heal(notice, bringer, deadline).await,
+            Bringer::Redirect { .. } => Ok(Exchanged::Superseded(row.appid)),
+        }
     }
 
     /// Reads a row on whose account WeChat has just given something: the table may be slow, but not in vain.

@@ -144,7 +144,7 @@ impl Tokens {
             return match self.ask_wechat(appid, deadline).await? {
                 AtWechat::Authorized(_) => Ok(Outcome::Superseded),
                 AtWechat::NotAuthorized => {
-                    let row = self.take_denial(row, now, deadline).await?;
+                    let row = self.take_denial(row, deadline).await?;
                     Ok(Outcome::Taken(Box::new(row)))
                 }
             };

@@ -289,8 +289,9 @@ fn a_browsers_code_that_may_be_newer_ends_the_trust_in_what_stands() {
     assert_eq!(row.authorize(evidence, &granted("r3"), NOW, 0.0), None);
     let row = declined(&row).unwrap();
     let stands = (row.standing, row.auth_epoch, row.due_at);
-    assert_eq!(stands, (Standing::Authorized, T2, Some(NOW)));
-    assert_eq!(row.access_token, None);
+    let end = NOW + Duration::from_secs(20);
+    assert_eq!(stands, (Standing::Authorized, T2, Some(end)));
+    assert_eq!((&row.access_token, row.lease.until), (&None, end));
     check_tokens(&row, &["r2", "r3", "r1"]);
     // Nor does an answer count that was asked for before.
     let row = row.renewed(lease, &renewal("a2", "r2"), &[], 0.0).unwrap();
@@ -300,6 +301,7 @@ fn a_browsers_code_that_may_be_newer_ends_the_trust_in_what_stands() {
         refresh_token: None,
         history: Vec::new(),
         standing: Standing::ReauthorizationRequired,
+        lease: LeaseSlot::default(),
         ..row
     };
     assert_eq!(declined(&given_up).unwrap().due_at, Some(NOW));
@@ -307,6 +309,44 @@ fn a_browsers_code_that_may_be_newer_ends_the_trust_in_what_stands() {
         given_up.declined(Evidence::At(T1), &granted("r3"), NOW, 0.0),
         None
     );
+}
+
+#[test]
+fn a_browsers_code_that_is_known_to_be_over_ends_no_trust() {
+    let row = authorize(&authorized(), T2, "r2").unwrap();
+    let evidence = Evidence::Over;
+    assert_eq!(row.authorize(evidence, &granted("r3"), NOW, 0.0), None);
+    let declined = |row: &Authorizer| row.declined(evidence, &granted("r3"), NOW, 0.0);
+    let kept = declined(&row).unwrap();
+    check_tokens(&kept, &["r2", "r3", "r1"]);
+    assert_eq!(
+        (kept.access_token, kept.due_at, kept.lease),
+        (row.access_token.clone(), row.due_at, row.lease)
+    );
+
+    let tombstone = revoked(&row, T3);
+    let kept = declined(&tombstone).unwrap();
+    assert_eq!((kept.standing, kept.due_at), (Standing::Revoked, None));
+    // What was given up meanwhile has not tried this one.
+    let (row, lease) = leased(&row);
+    let refused = [refresh("r1"), refresh("r2")];
+    let given_up = row.exhausted(lease, &refused, NOW).unwrap();
+    let tried = declined(&given_up).unwrap();
+    assert_eq!(
+        (tried.standing, tried.due_at),
+        (Standing::Authorized, Some(NOW))
+    );
+}
+
+#[test]
+fn an_answer_by_a_refresh_token_that_was_named_before_it_was_stored_makes_the_row_due() {
+    let (row, lease) = leased(&authorized());
+    let row = authorize(&row, T2, "r2").unwrap();
+    let due = row.renewed(lease, &renewal("a2", "r2"), &[], 0.0).unwrap();
+    assert_eq!(due.access_token, row.access_token);
+    assert_eq!(due.due_at, Some(Timestamp::default()));
+    assert!(due.token_seq < due.lease.seq);
+    assert_eq!(row.renewed(lease, &renewal("a1", "r1"), &[], 0.0), None);
 }
 
 #[test]

@@ -61,16 +61,16 @@ impl Tokens {
         self.keep(row, change, deadline).await
     }
 
-    /// Takes WeChat's word, asked for when the row was `seen` so, that an account is not authorized.
+    /// Takes WeChat's word, asked for when the row was `seen` so and just received, that an account is not authorized.
     ///
     /// # Errors
     /// [`Error::Store`], as [`Tokens::change_authorizer`].
     pub async fn take_denial(
         &self,
         seen: Authorizer,
-        now: Timestamp,
         deadline: Deadline,
     ) -> Result<Authorizer, Error> {
+        let now = self.clock.now();
         let next = |row: &Authorizer| row.vanished(&seen, now);
         let kept = self.change_authorizer(seen.clone(), next, deadline);
         Ok(kept.await?.row())
