@@ -64,12 +64,21 @@ enum Trouble {
     Silence,
 }
 
+impl Trouble {
+    /// How long after it all is well again.
+    const fn recovery(self) -> Duration {
+        match self {
+            // One run of the refresher, and its time.
+            Self::OfWechat | Self::OfDynamodb => Duration::from_mins(7),
+            // A ticket comes every ten minutes, and one may be late, or lost.
+            Self::Silence => Duration::from_mins(30),
+        }
+    }
+}
+
 /// So many of the requests meet a fault, and so many of the runs their death.
 const FAULTS: f64 = 0.05;
 const CRASHES: f64 = 0.05;
-
-/// After a trouble it takes one run of the refresher, and its time, until all is well.
-const RECOVERY: Duration = Duration::from_mins(7);
 
 /// A sibling who is told to try again does so when every lease has ended.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -233,7 +242,7 @@ fn rightly_refused(simulation: &Simulation, appid: &str, code: &str) -> Option<&
     let now = simulation.elapsed();
     let in_trouble = |trouble: Trouble, since: Duration| {
         TROUBLES.iter().any(|(other, from, long)| {
-            *other == trouble && now >= *from + since && now <= *from + *long + RECOVERY
+            *other == trouble && now >= *from + since && now <= *from + *long + trouble.recovery()
         })
     };
     let view = simulation.wechat().authorizer(appid).unwrap();
@@ -260,7 +269,9 @@ fn rightly_refused(simulation: &Simulation, appid: &str, code: &str) -> Option<&
             Some("refused: just after no DynamoDB")
         }
         // The last ticket is good for twelve hours, and the last component token for two more.
-        "no_verify_ticket" if in_trouble(Trouble::Silence, 12 * HOUR) => {
+        "no_verify_ticket"
+            if in_trouble(Trouble::Silence, 12 * HOUR) && !simulation.has_good_ticket() =>
+        {
             Some("refused: no ticket for twelve hours")
         }
         _ => None,

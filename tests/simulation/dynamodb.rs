@@ -160,6 +160,12 @@ impl Simulation {
         }
     }
 
+    /// Whether the stored ticket is one that WeChat takes.
+    pub(crate) fn has_good_ticket(&self) -> bool {
+        let row = self.row("component#ticket").unwrap_or_default();
+        self.wechat().ticket_works(text(&row, "ticket"))
+    }
+
     /// A row as it stands, read past everything.
     pub(crate) fn row(&self, pk: &str) -> Option<HashMap<String, AttributeValue>> {
         let get = json!({"TableName": TABLE, "Key": {"pk": {"S": pk}}});

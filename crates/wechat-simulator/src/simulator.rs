@@ -185,6 +185,15 @@ impl Simulator {
             .is_ok()
     }
 
+    /// Whether this ticket would make a component access token now.
+    pub fn ticket_works(&self, component_verify_ticket: &str) -> bool {
+        let now = self.0.clock.now();
+        self.state()
+            .component
+            .check_ticket(now, component_verify_ticket)
+            .is_ok()
+    }
+
     /// Whether a component endpoint would take this component access token now.
     pub fn component_token_works(&self, component_access_token: &str) -> bool {
         let now = self.0.clock.now();
