@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use component_core::lease::LONGEST_LEASE;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::Semaphore;
@@ -30,9 +31,6 @@ mod scene;
 mod stories;
 
 use stories::Story;
-
-/// The longest lease: the longest renewal and its margin, in whole seconds.
-const LEASE: Duration = Duration::from_secs(25);
 
 /// For the run or the call that comes then, on a machine that does much else. A second lease would not fit in.
 const TICK: Duration = Duration::from_secs(15);
@@ -228,12 +226,12 @@ async fn play(
     drop(working);
 
     let killed = Instant::now();
-    let healed = timeout(LEASE + TICK, async {
+    let healed = timeout(LONGEST_LEASE + TICK, async {
         story.go_on(&scene).await;
         scene.check_all_is_good().await;
     });
     let outcome = healed.await;
-    outcome.unwrap_or_else(|_| panic!("not good again after {:?}", LEASE + TICK));
+    outcome.unwrap_or_else(|_| panic!("not good again after {:?}", LONGEST_LEASE + TICK));
     (kill, killed.elapsed())
 }
 

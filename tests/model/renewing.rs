@@ -4,7 +4,7 @@ use component_core::authorizer::{Renewal, Standing};
 use component_core::ladder::{AtWechat, Ladder, Rung};
 use component_core::lease::{Failure, Lease, Need, Turn};
 use component_core::time::Timestamp;
-use component_core::token::AuthorizerAccessToken;
+use component_core::token::{AuthorizerAccessToken, OVERLAP};
 
 use super::row::{Mark, Row};
 use super::state::{Ground, State};
@@ -40,7 +40,10 @@ enum Climb {
     /// Every rung of the row is gone, or WeChat says that there is no authorization.
     Asking(Why),
     Told(Why, Told),
-    Failing,
+    Failing {
+        /// If WeChat was asked then, and may have given a token that nobody saw.
+        in_doubt: Option<u64>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Hash)]
@@ -56,13 +59,9 @@ impl State {
             return None;
         }
         let (row, now) = (&self.row, self.clock());
-        let turn = need.turn(
-            row.access_token.as_ref(),
-            row.token_seq,
-            row.lease,
-            now,
-            now + LEASE,
-        );
+        let token = row.access_token.as_ref();
+        let sure = token.map(|token| row.lease.vouched(token, row.doubted_from, now));
+        let turn = need.turn(sure.as_ref(), row.token_seq, row.lease, now, now + LEASE);
         let Turn::Renew(taken) = turn else {
             return None;
         };
@@ -75,7 +74,7 @@ impl State {
             until: taken.until.as_secs(),
             refused: Vec::new(),
             named: None,
-            climb: Climb::Failing,
+            climb: Climb::Asking(Why::NoneLeft),
             row,
         };
         Some(Worker::Renewing(renewing.climb_on(self.now)))
@@ -83,10 +82,14 @@ impl State {
 
     pub(super) fn renew(&mut self, rules: &Rules, mut renewing: Renewing, fate: Fate) -> Worker {
         let next = match renewing.climb {
-            Climb::Calling { .. } if fate == Fate::NeverSent => Climb::Failing,
+            Climb::Calling { asked_at, .. } if fate == Fate::NeverSent => Climb::Failing {
+                in_doubt: Some(asked_at),
+            },
             Climb::Calling { token, asked_at } => {
                 match self.wechat.authorizer_token(token, rules.rotates, self.now) {
-                    _ if fate == Fate::AnswerLost => Climb::Failing,
+                    _ if fate == Fate::AnswerLost => Climb::Failing {
+                        in_doubt: Some(asked_at),
+                    },
                     Refreshed::Pair(pair) => Climb::Renewed {
                         token,
                         pair,
@@ -124,13 +127,13 @@ impl State {
             Climb::Told(Why::Doubt, told @ Told::NotAuthorized(_)) => {
                 return self.note_revoked(rules, &renewing, told);
             }
-            Climb::Told(Why::Doubt, Told::Authorized { .. }) => Climb::Failing,
+            Climb::Told(Why::Doubt, Told::Authorized { .. }) => Climb::Failing { in_doubt: None },
             Climb::Renewed {
                 token,
                 pair,
                 asked_at,
             } => return self.keep_renewal(rules, &renewing, token, pair, asked_at),
-            Climb::Failing => return self.fail(rules, &renewing),
+            Climb::Failing { in_doubt } => return self.fail(rules, &renewing, in_doubt),
         };
         renewing.climb = next;
         Worker::Renewing(renewing)
@@ -167,14 +170,18 @@ impl State {
         Worker::Idle
     }
 
-    fn fail(&mut self, rules: &Rules, renewing: &Renewing) -> Worker {
+    fn fail(&mut self, rules: &Rules, renewing: &Renewing, in_doubt: Option<u64>) -> Worker {
         let (lease, now) = (renewing.lease(), self.clock());
         let retry_after = Some(renewing.row.backoff(now, 0.0));
         let failure = Failure::passing("wechat_unavailable".to_owned(), now);
         let ground = renewing.ground();
         self.keep(rules.protocol, &renewing.row, ground, |row| {
             let lease = rules.protocol.lease(row, lease);
-            Some(row.failed(lease, &failure, retry_after))
+            let next = row.failed(lease, &failure, retry_after);
+            Some(match in_doubt {
+                Some(asked_at) => next.doubted(lease, Timestamp::from_secs(asked_at) + OVERLAP),
+                None => next,
+            })
         });
         Worker::Idle
     }
@@ -217,7 +224,7 @@ impl Renewing {
         match self.climb {
             Climb::Calling { .. } => self.until <= now,
             Climb::Renewed { pair, .. } => self.until + ACCESS_LIFE_SECS <= pair.access.until,
-            Climb::Refused(_) | Climb::Asking(_) | Climb::Told(..) | Climb::Failing => false,
+            Climb::Refused(_) | Climb::Asking(_) | Climb::Told(..) | Climb::Failing { .. } => false,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use component_core::authorizer::{AUTHORIZER_REFRESH_MARGIN, MAX_JITTER, Revocation};
-use component_core::lease::Need;
+use component_core::lease::{LEASE_MARGIN, MAX_RENEWAL, Need};
 use component_core::time::Timestamp;
 
 use super::Rules;
@@ -55,8 +55,8 @@ pub(super) enum Fate {
     NeverSent,
 }
 
-/// A lease and a claim: the deadline of twenty seconds and four more.
-pub(super) const LEASE: Duration = Duration::from_secs(24);
+/// How long a lease and a claim last.
+pub(super) const LEASE: Duration = MAX_RENEWAL.saturating_add(LEASE_MARGIN);
 
 impl Worker {
     /// Of a worker who holds a row: whether it is still the stored one.

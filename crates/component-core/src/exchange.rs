@@ -4,8 +4,9 @@ use crate::authorizer::{Authorizer, Evidence, Granted, MAX_CLOCK_SKEW, Standing}
 use crate::error::Error;
 use crate::id::AuthorizerAppId;
 use crate::ladder::AtWechat;
+use crate::lease::MAX_RENEWAL;
 use crate::push::notice::AuthorizationNotice;
-use crate::renew::{Kept, MAX_RENEWAL, Tokens};
+use crate::renew::{Kept, Tokens};
 use crate::store::CodeClaim;
 use crate::time::{Deadline, Timestamp};
 use crate::token::{AuthorizationCode, Secret};

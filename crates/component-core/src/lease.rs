@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::time::Timestamp;
-use crate::token::{Expiring, Secret};
+use crate::token::{Expiring, OVERLAP, Secret};
 
 /// Who may renew the token of a row, and until when nobody else should.
 ///
@@ -60,6 +60,18 @@ pub struct Failure {
     pub until: Timestamp,
 }
 
+/// The longest time for a renewal, its waiting included, however long the invocation may take: it bounds the lease, and
+/// with it how long a crash keeps others from trying.
+pub const MAX_RENEWAL: Duration = Duration::from_secs(20);
+
+/// By this much a lease outlives its holder's deadline, which is itself up to three seconds before the function's own.
+pub const LEASE_MARGIN: Duration = Duration::from_secs(4);
+
+/// No lease lasts longer, and a second for rounding.
+pub const LONGEST_LEASE: Duration = MAX_RENEWAL
+    .saturating_add(LEASE_MARGIN)
+    .saturating_add(Duration::from_secs(1));
+
 /// After the first refusal; doubled with each further one. Short enough to notice when the cause is mended, and long
 /// enough that a thousand callers are no storm of calls.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
@@ -111,6 +123,23 @@ impl LeaseSlot {
             self.until
         };
         Self { until, ..self }
+    }
+
+    /// A token of this slot's row with the end to which it is surely good at `now`: somebody who had the lease may have
+    /// renewed it unseen. He has noted from when on it is to be doubted, or he has died and left the lease as it was.
+    pub fn vouched<K: Clone>(
+        self,
+        token: &Expiring<K>,
+        doubted_from: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Expiring<K> {
+        let abandoned = self.until != Timestamp::default() && self.until <= now;
+        let abandoned_from = abandoned.then(|| self.until + OVERLAP - LONGEST_LEASE);
+        let doubts = doubted_from.into_iter().chain(abandoned_from);
+        Expiring {
+            secret: token.secret.clone(),
+            expires_at: doubts.fold(token.expires_at, Timestamp::min),
+        }
     }
 
     /// The slot when all leases so far are to count for nothing.
@@ -338,6 +367,33 @@ mod tests {
             Turn::Serve(token.clone())
         );
         assert_eq!(turn(need, 6), Turn::Serve(token.clone()));
+    }
+
+    #[test]
+    fn a_token_is_vouched_for_until_somebody_may_have_renewed_it_unseen() {
+        let hours = NOW + Duration::from_hours(2);
+        let token = Expiring {
+            secret: secret("stored"),
+            expires_at: hours,
+        };
+        let check = |until: Timestamp, doubted_from: Option<Timestamp>, expected: Timestamp| {
+            let slot = LeaseSlot { seq: 7, until };
+            let vouched = slot.vouched(&token, doubted_from, NOW);
+            assert_eq!(
+                (vouched.expires_at, vouched.secret),
+                (expected, secret("stored"))
+            );
+        };
+        let (free, soon) = (Timestamp::default(), NOW + MINUTE);
+        check(free, None, hours);
+        check(free, Some(soon), soon);
+        check(free, Some(hours + MINUTE), hours);
+        // Held, and just left behind: it was taken at most so long ago.
+        check(NOW + MINUTE, None, hours);
+        let abandoned = NOW - LONGEST_LEASE + OVERLAP;
+        check(NOW, None, abandoned);
+        check(NOW, Some(soon), soon);
+        check(NOW, Some(hours), abandoned);
     }
 
     #[test]

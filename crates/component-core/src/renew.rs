@@ -1,7 +1,6 @@
 //! The one way a token is renewed: take a lease on its row, call WeChat, keep what it gave.
 
 use std::sync::Mutex;
-use std::time::Duration;
 
 use crate::credentials::Vault;
 use crate::store::Store;
@@ -49,10 +48,6 @@ impl<R> Kept<R> {
         row
     }
 }
-
-/// The longest time for a renewal, its waiting included, however long the invocation may take: it bounds the lease, and
-/// with it how long a crash keeps others from trying.
-pub const MAX_RENEWAL: Duration = Duration::from_secs(20);
 
 impl Tokens {
     /// The tokens in `store`, renewed through `wechat` with the secret in `vault`.

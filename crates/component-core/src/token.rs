@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -38,6 +39,10 @@ pub struct Secret<K> {
     value: SecretString,
     kind: PhantomData<fn() -> K>,
 }
+
+/// How long an access token is honoured once WeChat has given the next one.
+/// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getAuthorizerAccessToken.html>
+pub const OVERLAP: Duration = Duration::from_mins(5);
 
 /// The longest value that is taken for a token; WeChat's are under 300 bytes.
 const MAX_BYTES: usize = 2048;
@@ -105,7 +110,7 @@ pub struct Expiring<K> {
 
 impl<K> Expiring<K> {
     /// Whether at `now` it is good for `duration` more.
-    pub fn lasts(&self, now: Timestamp, duration: std::time::Duration) -> bool {
+    pub fn lasts(&self, now: Timestamp, duration: Duration) -> bool {
         now < self.expires_at && now + duration <= self.expires_at
     }
 }

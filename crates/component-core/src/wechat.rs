@@ -14,8 +14,8 @@ use crate::http;
 use crate::id::{AuthorizerAppId, ComponentAppId};
 use crate::time::{Clock, Deadline, Timestamp};
 use crate::token::{
-    AuthorizationCode, AuthorizerRefreshToken, ComponentAccessToken, Expiring, PreAuthCode, Secret,
-    VerifyTicket,
+    AuthorizationCode, AuthorizerRefreshToken, ComponentAccessToken, Expiring, OVERLAP,
+    PreAuthCode, Secret, VerifyTicket,
 };
 
 mod answer;
@@ -82,10 +82,6 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 /// The most authorizers on a page; with more, WeChat answers 40170.
 /// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/authorization-management/getAuthorizerList.html>
 pub const MAX_PAGE: u64 = 500;
-
-/// How long a token is honoured once WeChat has given the next one.
-/// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getAuthorizerAccessToken.html>
-pub const OVERLAP: Duration = Duration::from_mins(5);
 
 /// What a call has given.
 struct Answered<T> {

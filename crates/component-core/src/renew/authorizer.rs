@@ -8,8 +8,8 @@ use crate::id::AuthorizerAppId;
 use crate::ladder::{AtWechat, Ladder, Rung};
 use crate::lease::{Lease, Need};
 use crate::time::{Deadline, Timestamp};
-use crate::token::{AuthorizerAccessToken, AuthorizerRefreshToken, Expiring, Secret};
-use crate::wechat::{AuthorizerPage, OVERLAP, Refusal};
+use crate::token::{AuthorizerAccessToken, AuthorizerRefreshToken, Expiring, OVERLAP, Secret};
+use crate::wechat::{AuthorizerPage, Refusal};
 
 /// How often an authorizer's renewal starts over because the authorization changed under it.
 const MAX_ROUNDS: u32 = 3;

@@ -11,8 +11,8 @@ use crate::error::Error;
 use crate::id::ComponentAppId;
 use crate::lease::Need;
 use crate::time::Deadline;
-use crate::token::{ComponentAccessToken, Expiring, Secret};
-use crate::wechat::{OVERLAP, Refusal};
+use crate::token::{ComponentAccessToken, Expiring, OVERLAP, Secret};
+use crate::wechat::Refusal;
 
 /// A call of our own needs its token for this long at least.
 const CALL_MARGIN: Duration = Duration::from_mins(1);

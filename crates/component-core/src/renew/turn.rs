@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::{Kept, MAX_RENEWAL, Tokens};
+use super::{Kept, Tokens};
 use crate::authorizer::{Authorizer, Standing};
 use crate::component::Component;
 use crate::error::Error;
-use crate::lease::{Failure, Lease, LeaseSlot, Need, Turn};
+use crate::lease::{Failure, LEASE_MARGIN, Lease, LeaseSlot, MAX_RENEWAL, Need, Turn};
 use crate::store::{Store, Swap};
 use crate::time::{Deadline, Timestamp};
 use crate::token::{AuthorizerAccessToken, ComponentAccessToken, Expiring};
-use crate::wechat::{CALL_TIMEOUT, OVERLAP};
+use crate::wechat::CALL_TIMEOUT;
 
 /// A row with a token that one caller at a time renews.
 pub(super) trait Leased: Sized {
@@ -41,14 +41,6 @@ pub(super) enum Taken<R: Leased> {
 /// Between two looks at a row that somebody else renews.
 const POLL: Duration = Duration::from_millis(150);
 
-/// By this much a lease outlives its holder's deadline, which is itself up to three seconds before the function's own.
-const LEASE_MARGIN: Duration = Duration::from_secs(4);
-
-/// No lease lasts longer, and a second for rounding.
-const LONGEST_LEASE: Duration = MAX_RENEWAL
-    .saturating_add(LEASE_MARGIN)
-    .saturating_add(Duration::from_secs(1));
-
 /// For somebody who has a token that is good, if not for long, WeChat is not waited for longer than this.
 const EASED_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -67,7 +59,10 @@ impl Tokens {
             let slot = row.slot();
             let until = self.lease_end(deadline);
             // What is in doubt is renewed first; where that fails, it is still better than nothing.
-            let sure = sure_token(&row, slot, now);
+            let doubted_from = row.doubted_from();
+            let sure = row
+                .token()
+                .map(|token| slot.vouched(token, doubted_from, now));
             match need.turn(sure.as_ref(), row.token_seq(), slot, now, until) {
                 Turn::Serve(token) => return Ok(Taken::Token(token)),
                 Turn::Wait => {
@@ -178,18 +173,6 @@ impl Tokens {
         self.clock.sleep(POLL.mul_f64(spread)).await;
         true
     }
-}
-
-/// The token, and until when it is surely good: somebody who had the lease may have renewed it unseen. He has noted so, or
-/// he has died and left the lease as it was.
-fn sure_token<R: Leased>(row: &R, slot: LeaseSlot, now: Timestamp) -> Option<Expiring<R::Kind>> {
-    let mut token = row.token()?.clone();
-    let abandoned = slot.until != Timestamp::default() && slot.until <= now;
-    let abandoned_from = abandoned.then(|| slot.until + OVERLAP - LONGEST_LEASE);
-    for from in row.doubted_from().into_iter().chain(abandoned_from) {
-        token.expires_at = token.expires_at.min(from);
-    }
-    Some(token)
 }
 
 impl Leased for Component {
