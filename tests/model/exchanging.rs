@@ -105,13 +105,13 @@ impl State {
                 row,
                 told,
             } => {
-                let evidence = match told.and_then(Told::refresh) {
-                    Some(named) if named == pair.refresh => {
-                        self.evidence(event, by, row.revoked_at.max(row.auth_epoch))
+                let until = match told {
+                    Some(told) if told.refresh() == Some(pair.refresh) => {
+                        row.revoked_at.max(row.auth_epoch)
                     }
-                    Some(named) if row.stands_by(&named.refresh()) => Evidence::Over,
-                    _ => self.evidence(event, by, surely(asked_at)),
+                    _ => Timestamp::from_secs(asked_at) - MAX_CLOCK_SKEW,
                 };
+                let evidence = self.evidence(event, by, until);
                 self.take(rules, event, &row, evidence, &pair.granted(asked_at))
             }
             Exchange::Refused if self.row.stands_since(self.event_at(event)) && rules.orders() => {
@@ -176,7 +176,8 @@ impl State {
         asked_at: u64,
     ) -> Exchange {
         let row = self.row.clone();
-        if by == By::Browser && row.may_follow(surely(asked_at)) {
+        let surely = Timestamp::from_secs(asked_at) - MAX_CLOCK_SKEW;
+        if by == By::Browser && row.may_follow(surely) {
             return Exchange::Unsure {
                 pair,
                 asked_at,
@@ -184,7 +185,7 @@ impl State {
                 told: None,
             };
         }
-        let evidence = self.evidence(event, by, surely(asked_at));
+        let evidence = self.evidence(event, by, surely);
         self.take(rules, event, &row, evidence, &pair.granted(asked_at))
     }
 
@@ -267,11 +268,6 @@ impl Exchanging {
     pub(super) fn asks(&self) -> bool {
         self.may_guess() || matches!(self.exchange, Exchange::Healing { told: None, .. })
     }
-}
-
-/// Up to when everything surely came before an exchange.
-fn surely(asked_at: u64) -> Timestamp {
-    Timestamp::from_secs(asked_at) - MAX_CLOCK_SKEW
 }
 
 impl Pair {

@@ -88,9 +88,6 @@ pub enum Evidence {
         /// The authorization is known to be newer than any revocation, and any other authorization, up to this moment.
         newer_than: Timestamp,
     },
-    /// A browser came back with a code that was good, but WeChat, asked after it was exchanged, names the refresh token that
-    /// stands: another authorization has ended this one.
-    Over,
 }
 
 /// What WeChat answered to a refresh token.
@@ -329,7 +326,6 @@ impl Authorizer {
         match evidence {
             Evidence::At(at) if self.overtook(at) => return None,
             Evidence::At(at) => next.auth_epoch = at,
-            Evidence::Over => return None,
             Evidence::Since { newer_than, .. } if self.may_follow(newer_than) => return None,
             Evidence::Since { since, .. } => {
                 next.auth_epoch = since.max(self.auth_epoch).max(self.revoked_at);
@@ -395,14 +391,11 @@ impl Authorizer {
         now: Timestamp,
         jitter: f64,
     ) -> Option<Self> {
-        let kept = || self.beside(granted.refresh_token.as_ref()?);
-        match evidence {
-            Evidence::At(_) => None,
-            Evidence::Over if self.standing == Standing::Authorized => kept(),
-            Evidence::Over | Evidence::Since { .. } => {
-                kept().map(|row| row.distrusted(now, jitter))
-            }
+        if let Evidence::At(_) = evidence {
+            return None;
         }
+        let kept = self.beside(granted.refresh_token.as_ref()?)?;
+        Some(kept.distrusted(now, jitter))
     }
 
     /// Whether an authorization of the time `at` is over: to exchange its code could only harm what stands.

@@ -165,34 +165,31 @@ impl Tokens {
         let row = self.read_for_sure(appid, deadline).await?;
         let evidence = match bringer {
             Bringer::Notice { notice, .. } => Evidence::At(notice.created_at),
-            Bringer::Redirect { since, .. } => self.date(&row, granted, since, deadline).await,
+            Bringer::Redirect { since, .. } => Evidence::Since {
+                since: since - MAX_CLOCK_SKEW,
+                newer_than: self.newer_than(&row, granted, deadline).await,
+            },
         };
         self.take(row, evidence, granted, bringer, deadline).await
     }
 
-    /// When an authorization took place whose code a browser brought, on a way that began at `since`. What stands in the row
-    /// and is younger than the exchange may have come after it; then WeChat is asked which of the two stands.
-    async fn date(
+    /// Up to when revocations and other authorizations surely came before an exchange. What stands in the row and is
+    /// younger may have come after it; then WeChat is asked, and if it names what was granted, that is younger than the row.
+    async fn newer_than(
         &self,
         row: &Authorizer,
         granted: &Granted,
-        since: Timestamp,
         deadline: Deadline,
-    ) -> Evidence {
-        let newer_than = |newer_than| Evidence::Since {
-            since: since - MAX_CLOCK_SKEW,
-            newer_than,
-        };
+    ) -> Timestamp {
         let surely = granted.asked_at - MAX_CLOCK_SKEW;
         if !row.may_follow(surely) {
-            return newer_than(surely);
+            return surely;
         }
         match self.ask_wechat(&row.appid, deadline).await {
-            Ok(AtWechat::Authorized(named)) if named == granted.refresh_token => {
-                newer_than(row.revoked_at.max(row.auth_epoch))
+            Ok(AtWechat::Authorized(token)) if token == granted.refresh_token => {
+                row.revoked_at.max(row.auth_epoch)
             }
-            Ok(AtWechat::Authorized(Some(named))) if row.stands_by(&named) => Evidence::Over,
-            Ok(_) | Err(_) => newer_than(surely),
+            Ok(_) | Err(_) => surely,
         }
     }
 

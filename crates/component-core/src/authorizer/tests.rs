@@ -312,33 +312,6 @@ fn a_browsers_code_that_may_be_newer_ends_the_trust_in_what_stands() {
 }
 
 #[test]
-fn a_browsers_code_that_is_known_to_be_over_ends_no_trust() {
-    let row = authorize(&authorized(), T2, "r2").unwrap();
-    let evidence = Evidence::Over;
-    assert_eq!(row.authorize(evidence, &granted("r3"), NOW, 0.0), None);
-    let declined = |row: &Authorizer| row.declined(evidence, &granted("r3"), NOW, 0.0);
-    let kept = declined(&row).unwrap();
-    check_tokens(&kept, &["r2", "r3", "r1"]);
-    assert_eq!(
-        (kept.access_token, kept.due_at, kept.lease),
-        (row.access_token.clone(), row.due_at, row.lease)
-    );
-
-    let tombstone = revoked(&row, T3);
-    let kept = declined(&tombstone).unwrap();
-    assert_eq!((kept.standing, kept.due_at), (Standing::Revoked, None));
-    // What was given up meanwhile has not tried this one.
-    let (row, lease) = leased(&row);
-    let refused = [refresh("r1"), refresh("r2")];
-    let given_up = row.exhausted(lease, &refused, NOW).unwrap();
-    let tried = declined(&given_up).unwrap();
-    assert_eq!(
-        (tried.standing, tried.due_at),
-        (Standing::Authorized, Some(NOW))
-    );
-}
-
-#[test]
 fn an_answer_by_a_refresh_token_that_was_named_before_it_was_stored_makes_the_row_due() {
     let (row, lease) = leased(&authorized());
     let row = authorize(&row, T2, "r2").unwrap();
