@@ -364,8 +364,21 @@ async fn a_token_is_not_trusted_once_somebody_has_died_while_renewing_it() {
     assert_eq!(world.wechat_calls("api_authorizer_token"), 1);
     // In this world the dead caller's lease lasts twelve minutes and a half.
     world.pass(HOUR / 3).await;
-    let token = world.token(appid()).await.unwrap();
-    world.assert_good(&token);
+    // Nor while the next one renews it.
+    let slow = Fault::delay("api_authorizer_token", Duration::from_millis(300));
+    world.simulator.fault(slow);
+    world.simulator.reset_calls();
+    let second = async {
+        while world.wechat_calls("api_authorizer_token") == 0 {
+            tokio::task::yield_now().await;
+        }
+        world.token(appid()).await
+    };
+    let (first, second) = tokio::join!(world.token(appid()), second);
+    for token in [first, second] {
+        world.assert_good(&token.unwrap());
+    }
+    assert_eq!(world.wechat_calls("api_authorizer_token"), 1);
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ impl State {
         let Turn::Renew(taken) = turn else {
             return None;
         };
-        self.write(row.leased(taken), Ground::default());
+        self.write(row.leased(taken, now), Ground::default());
         let row = self.row.clone();
         let renewing = Renewing {
             epoch: row.auth_epoch,

@@ -181,12 +181,13 @@ impl Authorizer {
             .collect()
     }
 
-    /// The row once its lease is taken. If nothing more is heard of the holder, WeChat may have made another token for him,
-    /// and the stored one dies: so the row is due then.
+    /// The row once its lease is taken at `now`, with the doubt that the holder before has left. If nothing more is heard of
+    /// this one, WeChat may have made another token for him, and the stored one dies: so the row is due then.
     #[must_use]
-    pub fn leased(&self, slot: LeaseSlot) -> Self {
+    pub fn leased(&self, slot: LeaseSlot, now: Timestamp) -> Self {
         Self {
             lease: slot,
+            doubted_from: self.lease.doubted_from(self.doubted_from, now),
             due_at: self.due_at.map(|due_at| due_at.min(slot.until)),
             ..self.clone()
         }
@@ -222,14 +223,14 @@ impl Authorizer {
         }
         next.install(&renewal.refresh_token);
         next.access_token = Some(renewal.access_token.clone());
-        next.doubted_from = None;
         next.token_seq = lease.seq;
         next.standing = Standing::Authorized;
         next.failures = 0;
         next.failure = None;
         let due_at = due(&renewal.access_token, jitter);
-        // What the holder of a later lease got, or will get, is WeChat's newer one: for him the row is due already.
+        // What the holder of a later lease got, or will get, is WeChat's newer one: for him the row is due, or in doubt, already.
         let is_last = lease.seq == self.lease.seq;
+        next.doubted_from = self.doubted_from.filter(|_| !is_last);
         next.due_at = Some(match self.due_at {
             Some(of_later) if !is_last => of_later.min(due_at),
             _ => due_at,

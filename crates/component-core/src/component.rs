@@ -31,13 +31,25 @@ pub struct Component {
 pub const COMPONENT_REFRESH_MARGIN: Duration = Duration::from_mins(15);
 
 impl Component {
+    /// The row once its lease is taken at `now`, with the doubt that the holder before has left.
+    #[must_use]
+    pub fn leased(&self, slot: LeaseSlot, now: Timestamp) -> Self {
+        Self {
+            lease: slot,
+            doubted_from: self.lease.doubted_from(self.doubted_from, now),
+            ..self.clone()
+        }
+    }
+
     /// The row once WeChat has answered the holder of `lease`: the token of the highest lease wins.
     #[must_use]
     pub fn renewed(&self, lease: Lease, token: &Expiring<ComponentAccessToken>) -> Self {
         let mut next = self.clone();
         if lease.seq >= next.token_seq {
             next.access_token = Some(token.clone());
-            next.doubted_from = None;
+            // The holder of a later lease may have had another one, which he never saw.
+            let is_last = lease.seq == self.lease.seq;
+            next.doubted_from = self.doubted_from.filter(|_| !is_last);
             next.token_seq = lease.seq;
             next.failure = None;
         }
@@ -155,6 +167,24 @@ mod tests {
             ..ours
         };
         assert!(!abandoned.is_displaced(&refused("ours"), NOW));
+    }
+
+    #[test]
+    fn the_doubt_that_a_lost_holder_leaves_stays_until_a_later_lease_has_its_answer() {
+        let taken_at = Timestamp::from_secs(1_700_001_000);
+        let slot = LeaseSlot {
+            seq: 2,
+            until: taken_at + MAX_CLOCK_SKEW,
+        };
+        let row = leased(1).leased(slot, taken_at);
+        let doubted_from = row.doubted_from;
+        assert!(doubted_from.is_some());
+        let overtaken = row.renewed(lease(1), &token("late"));
+        assert_eq!(overtaken.doubted_from, doubted_from);
+        assert_eq!(row.renewed(lease(2), &token("new")).doubted_from, None);
+        // Whoever gave his lease back leaves none.
+        let row = leased(1).renewed(lease(1), &token("good"));
+        assert_eq!(row.leased(slot, taken_at).doubted_from, None);
     }
 
     #[test]

@@ -125,20 +125,25 @@ impl LeaseSlot {
         Self { until, ..self }
     }
 
-    /// A token of this slot's row with the end to which it is surely good at `now`: somebody who had the lease may have
-    /// renewed it unseen. He has noted from when on it is to be doubted, or he has died and left the lease as it was.
+    /// From when on the token of this slot's row may be dead: somebody who had the lease may have renewed it unseen. He has
+    /// `noted` so, or he has died and left the lease as it was.
+    pub fn doubted_from(self, noted: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+        let abandoned = self.until != Timestamp::default() && self.until <= now;
+        let abandoned_from = abandoned.then(|| self.until + OVERLAP - LONGEST_LEASE);
+        noted.into_iter().chain(abandoned_from).min()
+    }
+
+    /// The token of this slot's row with the end to which it is surely good.
     pub fn vouched<K: Clone>(
         self,
         token: &Expiring<K>,
-        doubted_from: Option<Timestamp>,
+        noted: Option<Timestamp>,
         now: Timestamp,
     ) -> Expiring<K> {
-        let abandoned = self.until != Timestamp::default() && self.until <= now;
-        let abandoned_from = abandoned.then(|| self.until + OVERLAP - LONGEST_LEASE);
-        let doubts = doubted_from.into_iter().chain(abandoned_from);
+        let doubts = self.doubted_from(noted, now);
         Expiring {
             secret: token.secret.clone(),
-            expires_at: doubts.fold(token.expires_at, Timestamp::min),
+            expires_at: doubts.map_or(token.expires_at, |from| token.expires_at.min(from)),
         }
     }
 

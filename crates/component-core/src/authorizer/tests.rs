@@ -681,13 +681,35 @@ fn the_next_renewal_ends_a_doubt() {
 fn a_lease_whose_holder_is_not_heard_of_makes_the_row_due_when_it_ends() {
     let until = NOW + Duration::from_secs(20);
     let slot = LeaseSlot { seq: 2, until };
-    assert_eq!(authorized().leased(slot).due_at, Some(until));
+    assert_eq!(authorized().leased(slot, NOW).due_at, Some(until));
     let due = Authorizer {
         due_at: Some(NOW),
         ..authorized()
     };
-    assert_eq!(due.leased(slot).due_at, Some(NOW));
-    assert_eq!(given_up().leased(slot).due_at, None);
+    assert_eq!(due.leased(slot, NOW).due_at, Some(NOW));
+    assert_eq!(given_up().leased(slot, NOW).due_at, None);
+}
+
+#[test]
+fn the_doubt_that_a_lost_holder_leaves_stays_until_a_later_lease_has_its_answer() {
+    let (row, lost) = leased(&authorized());
+    let slot = LeaseSlot {
+        seq: lost.seq + 1,
+        until: row.lease.until + MAX_JITTER,
+    };
+    let row = row.leased(slot, row.lease.until);
+    assert!(row.doubted_from.is_some());
+    let next = Lease {
+        seq: slot.seq,
+        ..lost
+    };
+    let answer = renewal("a2", "r1");
+    let overtaken = row.renewed(lost, &answer, &[], 0.0).unwrap();
+    assert_eq!(overtaken.doubted_from, row.doubted_from);
+    let renewed = row.renewed(next, &answer, &[], 0.0).unwrap();
+    assert_eq!(renewed.doubted_from, None);
+    // Whoever gave his lease back leaves none.
+    assert_eq!(renewed.leased(slot, slot.until).doubted_from, None);
 }
 
 #[test]

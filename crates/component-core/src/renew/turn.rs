@@ -23,7 +23,7 @@ pub(super) trait Leased: Sized {
     fn token_seq(&self) -> u64;
     fn slot(&self) -> LeaseSlot;
     #[must_use]
-    fn leased(&self, slot: LeaseSlot) -> Self;
+    fn leased(&self, slot: LeaseSlot, now: Timestamp) -> Self;
     fn failure(&self) -> Option<&Failure>;
     fn epoch(&self) -> Timestamp;
     /// Whether its token may be handed out at all.
@@ -86,7 +86,7 @@ impl Tokens {
                         let error = Error::remembered(&failure.error);
                         return self.ease(need, row.token(), error).map(Taken::Token);
                     }
-                    row = match row.leased(taken).swap(&self.store).await {
+                    row = match row.leased(taken, now).swap(&self.store).await {
                         Ok(Swap::Written(row)) => {
                             let lease = Lease {
                                 epoch: row.epoch(),
@@ -194,11 +194,8 @@ impl Leased for Component {
         self.lease
     }
 
-    fn leased(&self, slot: LeaseSlot) -> Self {
-        Self {
-            lease: slot,
-            ..self.clone()
-        }
+    fn leased(&self, slot: LeaseSlot, now: Timestamp) -> Self {
+        Self::leased(self, slot, now)
     }
 
     fn failure(&self) -> Option<&Failure> {
@@ -241,8 +238,8 @@ impl Leased for Authorizer {
         self.lease
     }
 
-    fn leased(&self, slot: LeaseSlot) -> Self {
-        Self::leased(self, slot)
+    fn leased(&self, slot: LeaseSlot, now: Timestamp) -> Self {
+        Self::leased(self, slot, now)
     }
 
     fn failure(&self) -> Option<&Failure> {
