@@ -166,15 +166,15 @@ impl Account {
                 .then_some("dead: its authorization is over and no notice of it is handled");
         }
         let next = self.issues.get(index + 1)?;
-        let received = next.seen == Seen::Received;
-        if next.seen == Seen::Overdue {
-            Some(OVERTAKEN)
-        } else if !received && !faultless {
-            Some("dead: it was renewed unseen, and cannot be renewed now")
-        } else if received && !next.kept && !next.by.is_faultless() {
-            Some("dead: it was renewed by one who could not keep the answer")
-        } else {
-            None
+        match next.seen {
+            Seen::Overdue => Some(OVERTAKEN),
+            // What is in doubt is renewed first: it is served only to somebody who could not renew it either.
+            _ if faultless => None,
+            Seen::Nothing => Some("dead: it was renewed unseen, and cannot be renewed now"),
+            Seen::Received if !next.kept && !next.by.is_faultless() => {
+                Some("dead: the answer before could not be kept, and it cannot be renewed now")
+            }
+            Seen::Received => None,
         }
     }
 }
