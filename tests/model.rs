@@ -67,12 +67,16 @@ const START: u64 = 1_700_000_000;
 /// Longer than a lease.
 const HALF_A_MINUTE: u64 = 30;
 
+/// Longer than a replaced token lives on.
+const SIX_MINUTES: u64 = 360;
+
 /// Until a fresh token is due.
 const NEARLY_TWO_HOURS: u64 = 6000;
 
 const LOST: &str = "nothing is lost for good";
 const COMEBACK: &str = "no revoked authorizer comes back by what is older than its revocation";
 const ORDER: &str = "nothing older overwrites something newer";
+const SERVED: &str = "nobody is served a token that a renewal has ended";
 const REST: &str = "at rest the table agrees with WeChat";
 
 impl Rules {
@@ -162,6 +166,7 @@ impl Model for Rules {
         if state.left.waits > 0 {
             actions.push(Action::Pass(HALF_A_MINUTE));
             if state.is_calm() {
+                actions.push(Action::Pass(SIX_MINUTES));
                 actions.push(Action::Pass(NEARLY_TWO_HOURS));
             }
         }
@@ -222,6 +227,7 @@ impl Model for Rules {
             Property::always(ORDER, |_, state: &State| {
                 state.broken != Some(Broken::OlderOverNewer)
             }),
+            Property::always(SERVED, |_, state: &State| !state.serves_a_dead_token()),
             Property::always(REST, |rules: &Self, state: &State| {
                 !state.is_calm() || state.settled(rules).agrees()
             }),

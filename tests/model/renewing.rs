@@ -1,5 +1,7 @@
 //! The holder of a lease, from one rung of the ladder to the next.
 
+use std::time::Duration;
+
 use component_core::authorizer::{Renewal, Standing};
 use component_core::ladder::{AtWechat, Ladder, Rung};
 use component_core::lease::{Failure, Lease, Need, Turn};
@@ -58,14 +60,11 @@ impl State {
         if self.row.standing != Standing::Authorized {
             return None;
         }
-        let (row, now) = (&self.row, self.clock());
-        let token = row.access_token.as_ref();
-        let sure = token.map(|token| row.lease.vouched(token, row.doubted_from, now));
-        let turn = need.turn(sure.as_ref(), row.token_seq, row.lease, now, now + LEASE);
-        let Turn::Renew(taken) = turn else {
+        let Turn::Renew(taken) = self.turn(need) else {
             return None;
         };
-        self.write(row.leased(taken, now), Ground::default());
+        let leased = self.row.leased(taken, self.clock());
+        self.write(leased, Ground::default());
         let row = self.row.clone();
         let renewing = Renewing {
             epoch: row.auth_epoch,
@@ -78,6 +77,28 @@ impl State {
             row,
         };
         Some(Worker::Renewing(renewing.climb_on(self.now)))
+    }
+
+    fn turn(&self, need: &Need<AuthorizerAccessToken>) -> Turn<AuthorizerAccessToken> {
+        let (row, now) = (&self.row, self.clock());
+        let token = row.access_token.as_ref();
+        let sure = token.map(|token| row.lease.vouched(token, row.doubted_from, now));
+        need.turn(sure.as_ref(), row.token_seq, row.lease, now, now + LEASE)
+    }
+
+    /// Whether somebody who takes any token that is good is served one that WeChat has replaced: not by another authorization,
+    /// of which only its notice tells.
+    pub(super) fn serves_a_dead_token(&self) -> bool {
+        let Some(grant) = &self.wechat.grant else {
+            return false;
+        };
+        let Turn::Serve(token) = self.turn(&Need::lasting(Duration::ZERO)) else {
+            return false;
+        };
+        let mark = Mark::of(&token.secret);
+        let until = self.wechat.works_until(mark);
+        let dead = until.is_none_or(|until| until <= self.now);
+        self.row.standing == Standing::Authorized && mark.grant == grant.event && dead
     }
 
     pub(super) fn renew(&mut self, rules: &Rules, mut renewing: Renewing, fate: Fate) -> Worker {
@@ -155,6 +176,7 @@ impl State {
         let mut ladder = renewing.ladder();
         ladder.accept(&token.refresh());
         let renewal = Renewal {
+            asked_at: Timestamp::from_secs(asked_at),
             access_token: pair.access.read(ACCESS_LIFE_SECS, asked_at),
             refresh_token: pair.refresh.refresh(),
         };

@@ -4,9 +4,9 @@ use std::cmp::Ordering;
 use std::time::Duration;
 
 use crate::id::AuthorizerAppId;
-use crate::lease::{Failure, Lease, LeaseSlot};
+use crate::lease::{Failure, Lease, LeaseSlot, earliest};
 use crate::time::Timestamp;
-use crate::token::{AuthorizerAccessToken, AuthorizerRefreshToken, Expiring, Secret};
+use crate::token::{AuthorizerAccessToken, AuthorizerRefreshToken, Expiring, OVERLAP, Secret};
 
 /// An authorizer's row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +93,8 @@ pub enum Evidence {
 /// What WeChat answered to a refresh token.
 #[derive(Clone, Debug)]
 pub struct Renewal {
+    /// When WeChat was asked: whatever it has given somebody else may be newer.
+    pub asked_at: Timestamp,
     /// The new access token.
     pub access_token: Expiring<AuthorizerAccessToken>,
     /// The refresh token that worked, or the one WeChat sent instead of it.
@@ -198,7 +200,8 @@ impl Authorizer {
     ///
     /// Within one authorization the access token of the highest lease wins, and no refresh token is dropped but those
     /// that WeChat refused. But if another answer came while this one was under way, either call may have reached WeChat
-    /// last, and the other's token dies with the five minutes' overlap: then the row is due for one more renewal.
+    /// last, and the other's token dies with the five minutes' overlap: then the row is due for one more renewal, and its
+    /// token in doubt.
     pub fn renewed(
         &self,
         lease: Lease,
@@ -217,7 +220,7 @@ impl Authorizer {
                 next.restore(Timestamp::default(), jitter);
             }
             if next.standing == Standing::Authorized {
-                next.doubt(Timestamp::default());
+                next.doubt(Timestamp::default(), renewal.asked_at);
             }
             return Some(next);
         }
@@ -236,7 +239,7 @@ impl Authorizer {
             _ => due_at,
         });
         if lease.token_seq != self.token_seq {
-            next.doubt(Timestamp::default());
+            next.doubt(Timestamp::default(), renewal.asked_at);
         }
         Some(next)
     }
@@ -246,7 +249,7 @@ impl Authorizer {
     fn renewed_beside(&self, renewal: &Renewal) -> Option<Self> {
         self.stands_by(&renewal.refresh_token).then(|| {
             let mut next = self.clone();
-            next.doubt(Timestamp::default());
+            next.doubt(Timestamp::default(), renewal.asked_at);
             next
         })
     }
@@ -299,9 +302,8 @@ impl Authorizer {
         if self.is_overtaken(lease) {
             return self;
         }
-        let doubted_from = self.doubted_from.map_or(until, |from| from.min(until));
         Self {
-            doubted_from: Some(doubted_from),
+            doubted_from: earliest(self.doubted_from, until),
             ..self
         }
     }
@@ -364,7 +366,7 @@ impl Authorizer {
         {
             // It was renewed already, or is just now; the next renewal waits until that call must have taken effect.
             next.lease.until = self.lease.until;
-            next.doubt(self.lease.until);
+            next.doubt(self.lease.until, granted.asked_at);
         }
         Some(next)
     }
@@ -592,15 +594,17 @@ impl Authorizer {
         if until > Timestamp::default() {
             // The next renewal waits until that call must have taken effect.
             self.lease.until = until;
-            self.doubt(until);
+            self.due_at = Some(until);
         }
         self
     }
 
-    /// Makes the row due, and its token no newer than what somebody else may have got.
-    fn doubt(&mut self, due_at: Timestamp) {
+    /// Makes the row due at `due_at`, and its token no newer than what somebody else may have got when WeChat was `asked_at`
+    /// some time for one of the two: so long, and the overlap, it is surely good.
+    fn doubt(&mut self, due_at: Timestamp, asked_at: Timestamp) {
         self.lease.seq += 1;
         self.due_at = Some(due_at);
+        self.doubted_from = earliest(self.doubted_from, asked_at + OVERLAP);
     }
 
     fn tombstone(&self, at: Timestamp, now: Timestamp) -> Self {

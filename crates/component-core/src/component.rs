@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::authorizer::MAX_CLOCK_SKEW;
-use crate::lease::{Failure, Lease, LeaseSlot, Need};
+use crate::lease::{Failure, Lease, LeaseSlot, Need, earliest};
 use crate::time::Timestamp;
-use crate::token::{ComponentAccessToken, Expiring};
+use crate::token::{ComponentAccessToken, Expiring, OVERLAP};
 
 /// The component's access token as it stands in the table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,9 +41,16 @@ impl Component {
         }
     }
 
-    /// The row once WeChat has answered the holder of `lease`: the token of the highest lease wins.
+    /// The row once WeChat has answered the holder of `lease`, who asked it at `asked_at`: the token of the highest lease
+    /// wins. But if another answer came while this one was under way, either call may have reached WeChat last, and the
+    /// other's token dies with the five minutes' overlap.
     #[must_use]
-    pub fn renewed(&self, lease: Lease, token: &Expiring<ComponentAccessToken>) -> Self {
+    pub fn renewed(
+        &self,
+        lease: Lease,
+        token: &Expiring<ComponentAccessToken>,
+        asked_at: Timestamp,
+    ) -> Self {
         let mut next = self.clone();
         if lease.seq >= next.token_seq {
             next.access_token = Some(token.clone());
@@ -52,6 +59,9 @@ impl Component {
             next.doubted_from = self.doubted_from.filter(|_| !is_last);
             next.token_seq = lease.seq;
             next.failure = None;
+        }
+        if lease.token_seq != self.token_seq {
+            next.doubted_from = earliest(next.doubted_from, asked_at + OVERLAP);
         }
         next.lease = next.lease.released(lease.seq);
         next
@@ -76,9 +86,8 @@ impl Component {
         if lease.seq < self.token_seq {
             return self;
         }
-        let doubted_from = self.doubted_from.map_or(until, |from| from.min(until));
         Self {
-            doubted_from: Some(doubted_from),
+            doubted_from: earliest(self.doubted_from, until),
             ..self
         }
     }
@@ -97,6 +106,8 @@ impl Component {
 mod tests {
     use super::*;
     use crate::token::Secret;
+
+    const ASKED_AT: Timestamp = Timestamp::from_secs(1_700_000_000);
 
     fn token(value: &str) -> Expiring<ComponentAccessToken> {
         Expiring {
@@ -128,16 +139,20 @@ mod tests {
     fn the_token_of_the_highest_lease_wins_in_either_order() {
         let (slow, fast) = (token("slow"), token("fast"));
         let row = leased(2);
-        let slow_first = row.renewed(lease(1), &slow);
+        let slow_first = row.renewed(lease(1), &slow, ASKED_AT);
         assert_eq!(slow_first.lease, row.lease, "the lease is another's");
         assert_eq!(slow_first.access_token, Some(slow.clone()));
-        let slow_last = row.renewed(lease(2), &fast).renewed(lease(1), &slow);
-        assert_eq!(slow_first.renewed(lease(2), &fast), slow_last);
+        let slow_last = row
+            .renewed(lease(2), &fast, ASKED_AT)
+            .renewed(lease(1), &slow, ASKED_AT);
+        assert_eq!(slow_first.renewed(lease(2), &fast, ASKED_AT), slow_last);
         assert_eq!(
             (slow_last.access_token, slow_last.token_seq),
             (Some(fast), 2)
         );
         assert_eq!(slow_last.lease.until, Timestamp::default());
+        // Which of them WeChat gave last, nobody knows.
+        assert_eq!(slow_last.doubted_from, Some(ASKED_AT + OVERLAP));
     }
 
     fn failure() -> Failure {
@@ -151,7 +166,7 @@ mod tests {
     #[test]
     fn a_refusal_that_nothing_of_ours_explains_is_somebody_elses_doing() {
         const NOW: Timestamp = Timestamp::from_secs(1_700_001_000);
-        let ours = leased(1).renewed(lease(1), &token("ours"));
+        let ours = leased(1).renewed(lease(1), &token("ours"), ASKED_AT);
         let refused = |value| Need::lasting(Duration::ZERO).replacing(token(value).secret);
         let near_its_end = token("ours").expires_at - Duration::from_secs(59);
         assert!(ours.is_displaced(&refused("ours"), NOW));
@@ -179,17 +194,20 @@ mod tests {
         let row = leased(1).leased(slot, taken_at);
         let doubted_from = row.doubted_from;
         assert!(doubted_from.is_some());
-        let overtaken = row.renewed(lease(1), &token("late"));
+        let overtaken = row.renewed(lease(1), &token("late"), ASKED_AT);
         assert_eq!(overtaken.doubted_from, doubted_from);
-        assert_eq!(row.renewed(lease(2), &token("new")).doubted_from, None);
+        assert_eq!(
+            row.renewed(lease(2), &token("new"), ASKED_AT).doubted_from,
+            None
+        );
         // Whoever gave his lease back leaves none.
-        let row = leased(1).renewed(lease(1), &token("good"));
+        let row = leased(1).renewed(lease(1), &token("good"), ASKED_AT);
         assert_eq!(row.leased(slot, taken_at).doubted_from, None);
     }
 
     #[test]
     fn a_failure_is_remembered_and_keeps_the_token() {
-        let row = leased(1).renewed(lease(1), &token("good"));
+        let row = leased(1).renewed(lease(1), &token("good"), ASKED_AT);
         let failed = Component {
             lease: leased(2).lease,
             ..row
@@ -198,7 +216,7 @@ mod tests {
         assert_eq!(failed.access_token, Some(token("good")));
         assert_eq!(failed.failure, Some(failure()));
         assert_eq!(failed.lease.until, Timestamp::default());
-        let renewed = failed.renewed(lease(3), &token("better"));
+        let renewed = failed.renewed(lease(3), &token("better"), ASKED_AT);
         assert_eq!(
             (renewed.access_token, renewed.failure),
             (Some(token("better")), None)

@@ -130,7 +130,7 @@ impl LeaseSlot {
     pub fn doubted_from(self, noted: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
         let abandoned = self.until != Timestamp::default() && self.until <= now;
         let abandoned_from = abandoned.then(|| self.until + OVERLAP - LONGEST_LEASE);
-        noted.into_iter().chain(abandoned_from).min()
+        earliest(noted, abandoned_from)
     }
 
     /// The token of this slot's row with the end to which it is surely good.
@@ -155,6 +155,14 @@ impl LeaseSlot {
             until: Timestamp::default(),
         }
     }
+}
+
+/// Of two moments from which on a token is in doubt, the one that counts.
+pub(crate) fn earliest(
+    noted: Option<Timestamp>,
+    from: impl Into<Option<Timestamp>>,
+) -> Option<Timestamp> {
+    noted.into_iter().chain(from.into()).min()
 }
 
 impl<K: Clone> Need<K> {

@@ -260,6 +260,7 @@ impl Wechat {
         .ok_or_else(|| unreadable(ENDPOINT))?;
         let sent_back = answer.authorizer_refresh_token.as_deref();
         Ok(Renewal {
+            asked_at,
             access_token,
             refresh_token: sent_back
                 .and_then(Secret::parse)

@@ -44,6 +44,7 @@ fn granted(refresh_token: &str) -> Granted {
 /// What a refresh token gives.
 fn renewal(access_token: &str, refresh_token: &str) -> Renewal {
     Renewal {
+        asked_at: NOW,
         access_token: access(access_token),
         refresh_token: refresh(refresh_token),
     }
@@ -445,6 +446,7 @@ fn a_call_under_way_while_a_code_is_exchanged_is_waited_out_and_leaves_a_doubt()
     let end = NOW + Duration::from_secs(20);
     assert_eq!((row.lease.until, row.due_at), (end, Some(end)));
     assert!(row.token_seq < row.lease.seq);
+    assert_eq!(row.doubted_from, Some(NOW + OVERLAP));
 }
 
 // What WeChat says when it is asked.
@@ -647,10 +649,11 @@ fn the_access_token_of_the_highest_lease_wins_and_no_refresh_token_is_lost() {
     check_tokens(&end, &["r-fast", "r-slow", "r1"]);
 }
 
-/// Makes the refresher renew, whatever the stored token says of itself.
+/// Makes the refresher renew, whatever the stored token says of itself, and everybody else in five minutes.
 #[track_caller]
 fn check_in_doubt(row: &Authorizer) {
     assert!(row.token_seq < row.lease.seq && row.due_at <= Some(NOW));
+    assert_eq!(row.doubted_from, Some(NOW + OVERLAP));
 }
 
 #[test]
@@ -674,7 +677,7 @@ fn the_next_renewal_ends_a_doubt() {
     let (row, lease) = leased(&row);
     let row = row.renewed(lease, &renewal("a3", "r1"), &[], 0.0).unwrap();
     assert_eq!(row.token_seq, row.lease.seq);
-    assert!(row.due_at > Some(NOW));
+    assert!(row.due_at > Some(NOW) && row.doubted_from.is_none());
 }
 
 #[test]
@@ -705,7 +708,7 @@ fn the_doubt_that_a_lost_holder_leaves_stays_until_a_later_lease_has_its_answer(
     };
     let answer = renewal("a2", "r1");
     let overtaken = row.renewed(lost, &answer, &[], 0.0).unwrap();
-    assert_eq!(overtaken.doubted_from, row.doubted_from);
+    assert_eq!(overtaken.doubted_from, row.doubted_from, "taken up late");
     let renewed = row.renewed(next, &answer, &[], 0.0).unwrap();
     assert_eq!(renewed.doubted_from, None);
     // Whoever gave his lease back leaves none.

@@ -106,7 +106,7 @@ impl Tokens {
         let asked = self.ask_for_component_token(need, deadline).await;
         let next = |row: &Component| {
             Some(match &asked {
-                Ok(token) => row.renewed(lease, token),
+                Ok(token) => row.renewed(lease, token, asked_at),
                 Err(error) => {
                     let failure = error.to_failure(row.failure.as_ref(), self.clock.now());
                     let next = row.failed(lease, &failure);
