@@ -10,7 +10,7 @@ use wechat_simulator::AccountKind;
 
 use crate::schedules::variable;
 use crate::simulation::boundary::Place;
-use crate::simulation::triggers::{REFRESH_EVERY, Wish};
+use crate::simulation::triggers::{DIED, REFRESH_EVERY, Wish};
 use crate::simulation::{Life, Simulation};
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -217,17 +217,30 @@ async fn siblings(simulation: Simulation, appids: Vec<String>, asked: usize) {
     }
 }
 
+/// What the getter answers, or the code of its error, however often it dies before.
+async fn ask(simulation: &Simulation, appid: &str) -> Result<(), &'static str> {
+    loop {
+        match simulation.ask(appid, Wish::Any).await {
+            Err(DIED) => {
+                simulation.count("asked again: the getter died");
+                simulation.sleep(AGAIN).await;
+            }
+            answer => return answer.map(drop),
+        }
+    }
+}
+
 /// Asks, and if told to try again, asks once more.
 async fn sibling(simulation: Simulation, appid: String) {
     simulation.count("asked");
-    let Err(first) = simulation.ask(&appid, Wish::Any).await else {
+    let Err(first) = ask(&simulation, &appid).await else {
         return simulation.count("answered");
     };
     if let Some(why) = rightly_refused(&simulation, &appid, first) {
         return simulation.count(why);
     }
     simulation.sleep(AGAIN).await;
-    let Err(second) = simulation.ask(&appid, Wish::Any).await else {
+    let Err(second) = ask(&simulation, &appid).await else {
         return simulation.count("answered at the second try");
     };
     match rightly_refused(&simulation, &appid, second) {

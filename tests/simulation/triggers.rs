@@ -29,6 +29,9 @@ const RETRIES: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(2)];
 
 const IDLE_RUNS: f64 = 0.1;
 
+/// Lambda's answer for a function that died.
+pub(crate) const DIED: &str = "Runtime.ExitError";
+
 /// What a sibling wants of a token.
 #[derive(Clone, Debug)]
 pub(crate) enum Wish {
@@ -191,7 +194,7 @@ impl Simulation {
         }
     }
 
-    /// What the getter answers about an account, or the code of its error.
+    /// What the getter answers about an account, or the code of its error; [`DIED`] if it answered nothing.
     pub(crate) async fn ask(&self, whose: &str, wish: Wish) -> Result<Value, &'static str> {
         let mut request = if whose == COMPONENT {
             json!({ "component": true })
@@ -212,8 +215,10 @@ impl Simulation {
                 functions.token_getter.handle(&request, deadline).await
             })
             .await;
-        let answer = ran.answer.unwrap_or(Err(Error::Busy("a dead function")));
-        let answer = answer.map_err(|error| error.code());
+        let answer = match ran.answer {
+            Some(answer) => answer.map_err(|error| error.code()),
+            None => Err(DIED),
+        };
         match &answer {
             Ok(answer) => {
                 self.note(format_args!("#{} answers {}", ran.id, answer["expires_at"]));
