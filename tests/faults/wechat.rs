@@ -382,6 +382,33 @@ async fn a_token_is_not_trusted_once_somebody_has_died_while_renewing_it() {
 }
 
 #[tokio::test]
+async fn a_token_in_doubt_is_better_than_none_while_wechat_is_down() {
+    for (endpoint, request) in [
+        (
+            "api_authorizer_token",
+            json!({ "authorizer_appid": appid() }),
+        ),
+        ("api_component_token", json!({ "component": true })),
+    ] {
+        let world = World::with_authorizer().await;
+        world.pass(HOUR * 2).await;
+        let lost = Fault::new(endpoint, FaultEffect::AnswerLost);
+        world.simulator.fault(lost);
+        let first = world.ask(request.clone()).await.unwrap();
+        // The answer does not promise more than is sure.
+        assert!(first["expires_at"].as_u64().unwrap() <= world.clock.now() + 300);
+        world.fault(endpoint, FaultEffect::HttpStatus(503));
+        world.clock.advance(1800);
+        let later = world.ask(request.clone()).await;
+        let later = later.unwrap_or_else(|error| panic!("{endpoint}: {error}"));
+        assert_eq!(later["access_token"], first["access_token"], "{endpoint}");
+        world.end_faults(endpoint).await;
+        let renewed = world.ask(request).await.unwrap();
+        assert_ne!(renewed["access_token"], first["access_token"], "{endpoint}");
+    }
+}
+
+#[tokio::test]
 async fn whoever_is_promised_an_hour_gets_it_although_an_answer_was_lost_on_the_way() {
     let world = World::with_authorizer().await;
     world.pass(HOUR + HOUR / 12).await;

@@ -6,7 +6,7 @@ use component_core::authorizer::{Renewal, Standing};
 use component_core::ladder::{AtWechat, Ladder, Rung};
 use component_core::lease::{Failure, Lease, Need, Turn};
 use component_core::time::Timestamp;
-use component_core::token::{AuthorizerAccessToken, OVERLAP};
+use component_core::token::{AuthorizerAccessToken, Issued, OVERLAP};
 
 use super::row::{Mark, Row};
 use super::state::{Ground, State};
@@ -176,8 +176,11 @@ impl State {
         let mut ladder = renewing.ladder();
         ladder.accept(&token.refresh());
         let renewal = Renewal {
-            asked_at: Timestamp::from_secs(asked_at),
-            access_token: pair.access.read(ACCESS_LIFE_SECS, asked_at),
+            access_token: Issued {
+                token: pair.access.read(ACCESS_LIFE_SECS, asked_at),
+                asked_at: Timestamp::from_secs(asked_at),
+                in_doubt: false,
+            },
             refresh_token: pair.refresh.refresh(),
         };
         let ground = Ground {

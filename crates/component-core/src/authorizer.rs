@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::id::AuthorizerAppId;
 use crate::lease::{Failure, Lease, LeaseSlot, earliest};
 use crate::time::Timestamp;
-use crate::token::{AuthorizerAccessToken, AuthorizerRefreshToken, Expiring, OVERLAP, Secret};
+use crate::token::{
+    AuthorizerAccessToken, AuthorizerRefreshToken, Expiring, Issued, OVERLAP, Secret,
+};
 
 /// An authorizer's row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,10 +95,8 @@ pub enum Evidence {
 /// What WeChat answered to a refresh token.
 #[derive(Clone, Debug)]
 pub struct Renewal {
-    /// When WeChat was asked: whatever it has given somebody else may be newer.
-    pub asked_at: Timestamp,
     /// The new access token.
-    pub access_token: Expiring<AuthorizerAccessToken>,
+    pub access_token: Issued<AuthorizerAccessToken>,
     /// The refresh token that worked, or the one WeChat sent instead of it.
     pub refresh_token: Secret<AuthorizerRefreshToken>,
 }
@@ -199,9 +199,9 @@ impl Authorizer {
     /// the answer belongs to an authorization that is over.
     ///
     /// Within one authorization the access token of the highest lease wins, and no refresh token is dropped but those
-    /// that WeChat refused. But if another answer came while this one was under way, either call may have reached WeChat
-    /// last, and the other's token dies with the five minutes' overlap: then the row is due for one more renewal, and its
-    /// token in doubt.
+    /// that WeChat refused. But if another answer came while this one was under way, or none to a try before it, either call
+    /// may have reached WeChat last, and the other's token dies with the five minutes' overlap: then the row is due for one
+    /// more renewal, and its token in doubt.
     pub fn renewed(
         &self,
         lease: Lease,
@@ -209,6 +209,7 @@ impl Authorizer {
         refused: &[Secret<AuthorizerRefreshToken>],
         jitter: f64,
     ) -> Option<Self> {
+        let issued = &renewal.access_token;
         let Some(mut next) = self.after(lease, refused) else {
             return self.renewed_beside(renewal);
         };
@@ -220,17 +221,17 @@ impl Authorizer {
                 next.restore(Timestamp::default(), jitter);
             }
             if next.standing == Standing::Authorized {
-                next.doubt(Timestamp::default(), renewal.asked_at);
+                next.doubt(Timestamp::default(), issued.asked_at);
             }
             return Some(next);
         }
         next.install(&renewal.refresh_token);
-        next.access_token = Some(renewal.access_token.clone());
+        next.access_token = Some(issued.token.clone());
         next.token_seq = lease.seq;
         next.standing = Standing::Authorized;
         next.failures = 0;
         next.failure = None;
-        let due_at = due(&renewal.access_token, jitter);
+        let due_at = due(&issued.token, jitter);
         // What the holder of a later lease got, or will get, is WeChat's newer one: for him the row is due, or in doubt, already.
         let is_last = lease.seq == self.lease.seq;
         next.doubted_from = self.doubted_from.filter(|_| !is_last);
@@ -238,8 +239,8 @@ impl Authorizer {
             Some(of_later) if !is_last => of_later.min(due_at),
             _ => due_at,
         });
-        if lease.token_seq != self.token_seq {
-            next.doubt(Timestamp::default(), renewal.asked_at);
+        if lease.token_seq != self.token_seq || issued.in_doubt {
+            next.doubt(Timestamp::default(), issued.asked_at);
         }
         Some(next)
     }
@@ -249,7 +250,7 @@ impl Authorizer {
     fn renewed_beside(&self, renewal: &Renewal) -> Option<Self> {
         self.stands_by(&renewal.refresh_token).then(|| {
             let mut next = self.clone();
-            next.doubt(Timestamp::default(), renewal.asked_at);
+            next.doubt(Timestamp::default(), renewal.access_token.asked_at);
             next
         })
     }

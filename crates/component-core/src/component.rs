@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::authorizer::MAX_CLOCK_SKEW;
 use crate::lease::{Failure, Lease, LeaseSlot, Need, earliest};
 use crate::time::Timestamp;
-use crate::token::{ComponentAccessToken, Expiring, OVERLAP};
+use crate::token::{ComponentAccessToken, Expiring, Issued, OVERLAP};
 
 /// The component's access token as it stands in the table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,27 +41,22 @@ impl Component {
         }
     }
 
-    /// The row once WeChat has answered the holder of `lease`, who asked it at `asked_at`: the token of the highest lease
-    /// wins. But if another answer came while this one was under way, either call may have reached WeChat last, and the
+    /// The row once WeChat has answered the holder of `lease`: the token of the highest lease wins. But if another answer
+    /// came while this one was under way, or none to a try before it, either call may have reached WeChat last, and the
     /// other's token dies with the five minutes' overlap.
     #[must_use]
-    pub fn renewed(
-        &self,
-        lease: Lease,
-        token: &Expiring<ComponentAccessToken>,
-        asked_at: Timestamp,
-    ) -> Self {
+    pub fn renewed(&self, lease: Lease, issued: &Issued<ComponentAccessToken>) -> Self {
         let mut next = self.clone();
         if lease.seq >= next.token_seq {
-            next.access_token = Some(token.clone());
+            next.access_token = Some(issued.token.clone());
             // The holder of a later lease may have had another one, which he never saw.
             let is_last = lease.seq == self.lease.seq;
             next.doubted_from = self.doubted_from.filter(|_| !is_last);
             next.token_seq = lease.seq;
             next.failure = None;
         }
-        if lease.token_seq != self.token_seq {
-            next.doubted_from = earliest(next.doubted_from, asked_at + OVERLAP);
+        if lease.token_seq != self.token_seq || issued.in_doubt {
+            next.doubted_from = earliest(next.doubted_from, issued.asked_at + OVERLAP);
         }
         next.lease = next.lease.released(lease.seq);
         next
@@ -116,6 +111,14 @@ mod tests {
         }
     }
 
+    fn issued(value: &str) -> Issued<ComponentAccessToken> {
+        Issued {
+            token: token(value),
+            asked_at: ASKED_AT,
+            in_doubt: false,
+        }
+    }
+
     fn lease(seq: u64) -> Lease {
         Lease {
             epoch: Timestamp::default(),
@@ -137,22 +140,31 @@ mod tests {
 
     #[test]
     fn the_token_of_the_highest_lease_wins_in_either_order() {
-        let (slow, fast) = (token("slow"), token("fast"));
+        let (slow, fast) = (issued("slow"), issued("fast"));
         let row = leased(2);
-        let slow_first = row.renewed(lease(1), &slow, ASKED_AT);
+        let slow_first = row.renewed(lease(1), &slow);
         assert_eq!(slow_first.lease, row.lease, "the lease is another's");
-        assert_eq!(slow_first.access_token, Some(slow.clone()));
-        let slow_last = row
-            .renewed(lease(2), &fast, ASKED_AT)
-            .renewed(lease(1), &slow, ASKED_AT);
-        assert_eq!(slow_first.renewed(lease(2), &fast, ASKED_AT), slow_last);
+        assert_eq!(slow_first.access_token, Some(slow.token.clone()));
+        let slow_last = row.renewed(lease(2), &fast).renewed(lease(1), &slow);
+        assert_eq!(slow_first.renewed(lease(2), &fast), slow_last);
         assert_eq!(
             (slow_last.access_token, slow_last.token_seq),
-            (Some(fast), 2)
+            (Some(fast.token), 2)
         );
         assert_eq!(slow_last.lease.until, Timestamp::default());
         // Which of them WeChat gave last, nobody knows.
         assert_eq!(slow_last.doubted_from, Some(ASKED_AT + OVERLAP));
+    }
+
+    #[test]
+    fn a_token_that_an_unanswered_try_may_yet_end_is_kept_in_doubt() {
+        let after_a_try = Issued {
+            in_doubt: true,
+            ..issued("second")
+        };
+        let row = leased(1).renewed(lease(1), &after_a_try);
+        assert_eq!(row.access_token, Some(token("second")));
+        assert_eq!(row.doubted_from, Some(ASKED_AT + OVERLAP));
     }
 
     fn failure() -> Failure {
@@ -166,7 +178,7 @@ mod tests {
     #[test]
     fn a_refusal_that_nothing_of_ours_explains_is_somebody_elses_doing() {
         const NOW: Timestamp = Timestamp::from_secs(1_700_001_000);
-        let ours = leased(1).renewed(lease(1), &token("ours"), ASKED_AT);
+        let ours = leased(1).renewed(lease(1), &issued("ours"));
         let refused = |value| Need::lasting(Duration::ZERO).replacing(token(value).secret);
         let near_its_end = token("ours").expires_at - Duration::from_secs(59);
         assert!(ours.is_displaced(&refused("ours"), NOW));
@@ -194,20 +206,17 @@ mod tests {
         let row = leased(1).leased(slot, taken_at);
         let doubted_from = row.doubted_from;
         assert!(doubted_from.is_some());
-        let overtaken = row.renewed(lease(1), &token("late"), ASKED_AT);
+        let overtaken = row.renewed(lease(1), &issued("late"));
         assert_eq!(overtaken.doubted_from, doubted_from);
-        assert_eq!(
-            row.renewed(lease(2), &token("new"), ASKED_AT).doubted_from,
-            None
-        );
+        assert_eq!(row.renewed(lease(2), &issued("new")).doubted_from, None);
         // Whoever gave his lease back leaves none.
-        let row = leased(1).renewed(lease(1), &token("good"), ASKED_AT);
+        let row = leased(1).renewed(lease(1), &issued("good"));
         assert_eq!(row.leased(slot, taken_at).doubted_from, None);
     }
 
     #[test]
     fn a_failure_is_remembered_and_keeps_the_token() {
-        let row = leased(1).renewed(lease(1), &token("good"), ASKED_AT);
+        let row = leased(1).renewed(lease(1), &issued("good"));
         let failed = Component {
             lease: leased(2).lease,
             ..row
@@ -216,7 +225,7 @@ mod tests {
         assert_eq!(failed.access_token, Some(token("good")));
         assert_eq!(failed.failure, Some(failure()));
         assert_eq!(failed.lease.until, Timestamp::default());
-        let renewed = failed.renewed(lease(3), &token("better"), ASKED_AT);
+        let renewed = failed.renewed(lease(3), &issued("better"));
         assert_eq!(
             (renewed.access_token, renewed.failure),
             (Some(token("better")), None)

@@ -115,6 +115,28 @@ impl<K> Expiring<K> {
     }
 }
 
+/// An access token as WeChat gave it.
+#[derive(Clone, Debug)]
+pub struct Issued<K> {
+    /// The token.
+    pub token: Expiring<K>,
+    /// When WeChat was asked for it: one that it was asked for at the same time may be newer, and end this one.
+    pub asked_at: Timestamp,
+    /// Whether WeChat was asked before in vain: it may take that call up after this one.
+    pub in_doubt: bool,
+}
+
+impl<K: Clone> Issued<K> {
+    /// The token with the end to which it is surely good.
+    pub fn vouched(&self) -> Expiring<K> {
+        let mut token = self.token.clone();
+        if self.in_doubt {
+            token.expires_at = token.expires_at.min(self.asked_at + OVERLAP);
+        }
+        token
+    }
+}
+
 /// SHA-256 in lower-case hex.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))

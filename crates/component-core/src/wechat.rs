@@ -14,8 +14,8 @@ use crate::http;
 use crate::id::{AuthorizerAppId, ComponentAppId};
 use crate::time::{Clock, Deadline, Timestamp};
 use crate::token::{
-    AuthorizationCode, AuthorizerRefreshToken, ComponentAccessToken, Expiring, OVERLAP,
-    PreAuthCode, Secret, VerifyTicket,
+    AuthorizationCode, AuthorizerRefreshToken, ComponentAccessToken, Expiring, Issued, PreAuthCode,
+    Secret, VerifyTicket,
 };
 
 mod answer;
@@ -86,20 +86,8 @@ pub const MAX_PAGE: u64 = 500;
 /// What a call has given.
 struct Answered<T> {
     answer: T,
-    /// Whether it was tried before without an answer: WeChat may take that try up after this one, and a token that it
-    /// gives then ends this one's life.
+    /// Whether it was tried before without an answer.
     in_doubt: bool,
-}
-
-impl<T> Answered<T> {
-    /// For how many seconds a token in the answer is surely good.
-    fn life(&self, expires_in: u64) -> u64 {
-        if self.in_doubt {
-            expires_in.min(OVERLAP.as_secs())
-        } else {
-            expires_in
-        }
-    }
 }
 
 impl Wechat {
@@ -153,7 +141,7 @@ impl Wechat {
         appsecret: &SecretString,
         ticket: &Secret<VerifyTicket>,
         deadline: Deadline,
-    ) -> Result<Expiring<ComponentAccessToken>, Error> {
+    ) -> Result<Issued<ComponentAccessToken>, Error> {
         const ENDPOINT: &str = "api_component_token";
         let body = json!({
             "component_appid": component.as_str(),
@@ -161,15 +149,18 @@ impl Wechat {
             "component_verify_ticket": ticket.expose(),
         });
         let asked_at = self.clock.now();
-        let answered: Answered<answer::ComponentToken> =
+        let Answered { answer, in_doubt }: Answered<answer::ComponentToken> =
             self.call(ENDPOINT, None, &body, deadline).await?;
-        let answer = &answered.answer;
         let token = expiring(
             asked_at,
             &answer.component_access_token,
-            Some(answered.life(answer.expires_in)),
+            Some(answer.expires_in),
         );
-        token.ok_or_else(|| unreadable(ENDPOINT))
+        Ok(Issued {
+            token: token.ok_or_else(|| unreadable(ENDPOINT))?,
+            asked_at,
+            in_doubt,
+        })
     }
 
     /// A code for one visit of the authorization page.
@@ -249,19 +240,20 @@ impl Wechat {
             "authorizer_refresh_token": refresh_token.expose(),
         });
         let asked_at = self.clock.now();
-        let answered: Answered<answer::AuthorizerToken> =
+        let Answered { answer, in_doubt }: Answered<answer::AuthorizerToken> =
             self.call(ENDPOINT, Some(token), &body, deadline).await?;
-        let answer = &answered.answer;
         let access_token = expiring(
             asked_at,
             &answer.authorizer_access_token,
-            Some(answered.life(answer.expires_in)),
-        )
-        .ok_or_else(|| unreadable(ENDPOINT))?;
+            Some(answer.expires_in),
+        );
         let sent_back = answer.authorizer_refresh_token.as_deref();
         Ok(Renewal {
-            asked_at,
-            access_token,
+            access_token: Issued {
+                token: access_token.ok_or_else(|| unreadable(ENDPOINT))?,
+                asked_at,
+                in_doubt,
+            },
             refresh_token: sent_back
                 .and_then(Secret::parse)
                 .unwrap_or_else(|| refresh_token.clone()),

@@ -44,8 +44,11 @@ fn granted(refresh_token: &str) -> Granted {
 /// What a refresh token gives.
 fn renewal(access_token: &str, refresh_token: &str) -> Renewal {
     Renewal {
-        asked_at: NOW,
-        access_token: access(access_token),
+        access_token: Issued {
+            token: access(access_token),
+            asked_at: NOW,
+            in_doubt: false,
+        },
         refresh_token: refresh(refresh_token),
     }
 }
@@ -666,6 +669,16 @@ fn answers_of_calls_that_overlapped_leave_a_doubt_which_is_newest() {
     check_in_doubt(&fast_first.renewed(slow, &of_slow, &[], 0.0).unwrap());
     let slow_first = row.renewed(slow, &of_slow, &[], 0.0).unwrap();
     check_in_doubt(&slow_first.renewed(fast, &of_fast, &[], 0.0).unwrap());
+}
+
+#[test]
+fn an_answer_after_a_try_without_one_leaves_the_same_doubt() {
+    let (row, lease) = leased(&authorized());
+    let mut answer = renewal("a2", "r1");
+    answer.access_token.in_doubt = true;
+    let row = row.renewed(lease, &answer, &[], 0.0).unwrap();
+    check_access(&row, "a2");
+    check_in_doubt(&row);
 }
 
 #[test]

@@ -161,7 +161,8 @@ impl Tokens {
                 Ok(renewal) => {
                     ladder.accept(&candidate);
                     let kept = self.keep_renewal(row, lease, &renewal, ladder.refused(), deadline);
-                    return Ok(kept.await.then_some(renewal.access_token));
+                    let kept = kept.await;
+                    return Ok(kept.then(|| renewal.access_token.vouched()));
                 }
                 Err(error) if error.is_refusal(&Refusal::RefreshToken) => {
                     tracing::warn!(authorizer_appid = %appid, reference = row.reference, "WeChat refuses a refresh token; looking for another");

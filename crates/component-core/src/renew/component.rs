@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::id::ComponentAppId;
 use crate::lease::Need;
 use crate::time::Deadline;
-use crate::token::{ComponentAccessToken, Expiring, OVERLAP, Secret};
+use crate::token::{ComponentAccessToken, Expiring, Issued, OVERLAP, Secret};
 use crate::wechat::Refusal;
 
 /// A call of our own needs its token for this long at least.
@@ -106,7 +106,7 @@ impl Tokens {
         let asked = self.ask_for_component_token(need, deadline).await;
         let next = |row: &Component| {
             Some(match &asked {
-                Ok(token) => row.renewed(lease, token, asked_at),
+                Ok(issued) => row.renewed(lease, issued),
                 Err(error) => {
                     let failure = error.to_failure(row.failure.as_ref(), self.clock.now());
                     let next = row.failed(lease, &failure);
@@ -120,12 +120,12 @@ impl Tokens {
         };
         let kept = self.keep(row.clone(), next, deadline).await;
         match (asked, kept) {
-            (Ok(token), kept) => {
+            (Ok(issued), kept) => {
                 // WeChat gave a good token: that it could not be stored is trouble, but not this caller's.
                 if let Err(error) = kept {
                     error.log("storing the component token");
                 }
-                Ok(token)
+                Ok(issued.vouched())
             }
             (Err(error), _) => self.ease(need, row.token(), error),
         }
@@ -147,7 +147,7 @@ impl Tokens {
         &self,
         need: &Need<ComponentAccessToken>,
         deadline: Deadline,
-    ) -> Result<Expiring<ComponentAccessToken>, Error> {
+    ) -> Result<Issued<ComponentAccessToken>, Error> {
         let credentials: Arc<Credentials> = self.vault.current().await;
         let component = &credentials.push.component_appid;
         let mut tried = None;
