@@ -268,6 +268,14 @@ impl Simulation {
         }
     }
 
+    /// Whether no notice of an account's last authorization or revocation was ever handled.
+    fn was_last_change_missed(&self, appid: &str) -> bool {
+        self.with_account(appid, |account| {
+            let last = account.changes.last();
+            last.is_some_and(|last| last.settled.is_none())
+        })
+    }
+
     /// Whether no notice of an account's last authorization is handled, and the list has not been compared since.
     pub(crate) fn is_news(&self, appid: &str) -> bool {
         let now = self.now();
@@ -420,6 +428,15 @@ impl Simulation {
                     self.broken(format_args!("{appid} was never exchanged and is {status} in the table, and its token {answer:?}"));
                 }
                 self.count("settled: never exchanged");
+            }
+            // Nor did its revocation ever come through, and the list tells nothing of an account that has no token to renew:
+            // the merchant must authorize again either way.
+            (None, false)
+                if status == "reauthorization_required"
+                    && answer == Err("reauthorization_required")
+                    && self.was_last_change_missed(appid) =>
+            {
+                self.count("settled: never exchanged, and withdrawn unheard");
             }
             (None, false) => {
                 let right = matches!(answer, Err("authorization_revoked" | "unknown_authorizer"));
