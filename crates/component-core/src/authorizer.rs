@@ -232,7 +232,8 @@ impl Authorizer {
         next.failures = 0;
         next.failure = None;
         let due_at = due(&issued.token, jitter);
-        // What the holder of a later lease got, or will get, is WeChat's newer one: for him the row is due, or in doubt, already.
+        // What the holder of a later lease got, or will get, is WeChat's newer one: for him the row is due already, and for one
+        // who was lost it is in doubt.
         let is_last = lease.seq == self.lease.seq;
         next.doubted_from = self.doubted_from.filter(|_| !is_last);
         next.due_at = Some(match self.due_at {
