@@ -20,9 +20,6 @@ const MEMORY: usize = 16;
 /// A token lives two hours and is renewed when half an hour is left of it, or forty minutes: sooner is needless.
 const PERIOD_SECS: u64 = 75 * 60;
 
-/// An authorizer's token that has so long to live is due, jitter and all; the component's later.
-const MARGIN_SECS: u64 = 40 * 60;
-
 /// Nobody can know of it: the caller has given this try up and has had an answer to a later one. A sibling learns it from
 /// WeChat, and then asks for another.
 const OVERTAKEN: &str = "dead: a renewal that was given up was taken up after a later one";
@@ -54,8 +51,6 @@ struct Account {
     refresh_tokens: BTreeSet<String>,
     /// When the refresher should look at it.
     due_at: Option<u64>,
-    /// When its access token ends, as its row has it.
-    expires_at: u64,
     /// Whether its row says, as it was written last and the time before, that its token may be dead: by a lease that
     /// somebody left, by the note of one who saw no answer, or by a lease later than the token's; or that it has none, since
     /// WeChat was to be asked which came last.
@@ -147,9 +142,6 @@ impl Account {
             Some("renewed again: its row was in doubt")
         } else if !before.kept {
             Some("renewed again: the answer before could not be kept")
-        } else if !before.by.is_faultless() && self.expires_at < issue.at + MARGIN_SECS {
-            // It followed a try that may yet take effect, and end it: so it was trusted for five minutes.
-            Some("renewed again: a lost try may have ended the one before")
         } else {
             None
         }
@@ -304,7 +296,6 @@ impl Simulation {
         let due_at = number(item, "expires_at").saturating_sub(15 * 60);
         self.with_account(COMPONENT, |account| {
             account.due_at = Some(due_at);
-            account.expires_at = number(item, "expires_at");
             account.in_doubt = [is_in_doubt(item), account.in_doubt[0]];
         });
     }
@@ -335,7 +326,6 @@ impl Simulation {
         let due_at = item.contains_key("due_at").then(|| number(item, "due_at"));
         let before = self.with_account(appid, |account| {
             account.due_at = due_at;
-            account.expires_at = number(item, "expires_at");
             account.in_doubt = [is_in_doubt(item), account.in_doubt[0]];
             std::mem::replace(&mut account.refresh_tokens, refresh_tokens.clone())
         });
