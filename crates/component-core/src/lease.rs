@@ -140,11 +140,7 @@ impl LeaseSlot {
         noted: Option<Timestamp>,
         now: Timestamp,
     ) -> Expiring<K> {
-        let doubts = self.doubted_from(noted, now);
-        Expiring {
-            secret: token.secret.clone(),
-            expires_at: doubts.map_or(token.expires_at, |from| token.expires_at.min(from)),
-        }
+        token.vouched(self.doubted_from(noted, now))
     }
 
     /// The slot when all leases so far are to count for nothing.

@@ -115,6 +115,17 @@ impl<K> Expiring<K> {
     }
 }
 
+impl<K: Clone> Expiring<K> {
+    /// The same with the end to which it is surely good, if it is to be doubted from some moment on.
+    pub(crate) fn vouched(&self, doubted_from: Option<Timestamp>) -> Self {
+        let expires_at = self.expires_at;
+        Self {
+            secret: self.secret.clone(),
+            expires_at: doubted_from.map_or(expires_at, |from| expires_at.min(from)),
+        }
+    }
+}
+
 /// An access token as WeChat gave it.
 #[derive(Clone, Debug)]
 pub struct Issued<K> {
@@ -129,11 +140,8 @@ pub struct Issued<K> {
 impl<K: Clone> Issued<K> {
     /// The token with the end to which it is surely good.
     pub fn vouched(&self) -> Expiring<K> {
-        let mut token = self.token.clone();
-        if self.in_doubt {
-            token.expires_at = token.expires_at.min(self.asked_at + OVERLAP);
-        }
-        token
+        let doubted_from = self.in_doubt.then(|| self.asked_at + OVERLAP);
+        self.token.vouched(doubted_from)
     }
 }
 
