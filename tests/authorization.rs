@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{StatusCode, header};
 use lambda_http::Response;
-use local::emulators::{SECRET, secret};
+use local::emulators::secret;
 use local::functions::Functions;
 use serde_json::{Value, json};
 use wechat_simulator::{AccountKind, Fault, FaultEffect, Settings};
@@ -299,9 +299,7 @@ pub(crate) const SIGNING_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZW
 pub(crate) async fn demand_signatures(world: &World) {
     let mut secret: Value = serde_json::from_str(&secret(&Settings::example())).unwrap();
     secret["link_signing_key"] = json!(SIGNING_KEY);
-    let put = world.parts.secretsmanager.put_secret_value();
-    let put = put.secret_id(SECRET).secret_string(secret.to_string());
-    put.send().await.unwrap();
+    world.emulators.secrets.put(secret.to_string());
 }
 
 async fn check_link(functions: &Functions, query: &str, expected: StatusCode) {

@@ -56,7 +56,7 @@ struct Seen {
 struct Aws {
     http: reqwest::Client,
     dynamodb_url: String,
-    secretsmanager: aws_sdk_secretsmanager::Client,
+    secretsmanager_url: String,
 }
 
 const MAX_BODY_LEN: usize = 1024 * 1024;
@@ -67,7 +67,7 @@ impl Gate {
         let aws = Aws {
             http: world.http.clone(),
             dynamodb_url: world.emulators.dynamodb_url.clone(),
-            secretsmanager: world.emulators.secretsmanager.clone(),
+            secretsmanager_url: world.emulators.secretsmanager_url.clone(),
         };
         let watch = Arc::new(Watch::default());
         let router = Router::new()
@@ -174,30 +174,18 @@ fn name(parts: &request::Parts, body: &[u8]) -> Option<String> {
 
 async fn call_aws(State(aws): State<Arc<Aws>>, mut headers: HeaderMap, body: Bytes) -> Response {
     let target = headers.get("x-amz-target");
-    if target.is_some_and(|target| target == "secretsmanager.GetSecretValue") {
-        return aws.get_secret_value(&body).await;
-    }
+    let target = target.and_then(|target| target.to_str().ok());
+    let url = match target {
+        Some(target) if target.starts_with("secretsmanager.") => &aws.secretsmanager_url,
+        _ => &aws.dynamodb_url,
+    };
     for name in [header::HOST, header::CONTENT_LENGTH] {
         headers.remove(name);
     }
-    let call = aws.http.post(&aws.dynamodb_url).headers(headers).body(body);
+    let call = aws.http.post(url).headers(headers).body(body);
     let Ok(answer) = call.send().await else {
         return StatusCode::BAD_GATEWAY.into_response();
     };
     let (status, headers) = (answer.status(), answer.headers().clone());
     (status, headers, answer.bytes().await.unwrap()).into_response()
-}
-
-impl Aws {
-    async fn get_secret_value(&self, body: &[u8]) -> Response {
-        let asked: Value = serde_json::from_slice(body).unwrap();
-        let text = |name: &str| asked[name].as_str().map(str::to_owned);
-        let get = self.secretsmanager.get_secret_value();
-        let get = get.set_secret_id(text("SecretId"));
-        match get.set_version_stage(text("VersionStage")).send().await {
-            Ok(secret) => json!({ "SecretString": secret.secret_string }).to_string(),
-            Err(error) => panic!("the secret: {error:?}"),
-        }
-        .into_response()
-    }
 }

@@ -19,7 +19,8 @@ const COMPLAINT: &str = "somebody else renews the tokens of this component";
 async fn another_stack(world: &World) -> Arc<Functions> {
     let connector = component_core::http::connector(world.http.clone());
     let settings = Settings::example();
-    let emulators = Emulators::start(&connector, None, &settings).await.unwrap();
+    let emulators = Emulators::start(&connector, None, &settings, world.clock.clone());
+    let emulators = emulators.await.unwrap();
     let parts = Parts {
         dynamodb: emulators.dynamodb,
         secretsmanager: emulators.secretsmanager,

@@ -72,7 +72,8 @@ impl World {
         let wechat_url = format!("http://{}", wechat.local_addr().unwrap());
         tokio::spawn(simulator.clone().serve(wechat));
 
-        let emulators = Emulators::start(&connector, None, &settings).await.unwrap();
+        let emulators = Emulators::start(&connector, None, &settings, clock.clone());
+        let emulators = emulators.await.unwrap();
         let wire = Wire::default();
         let told = clock.clone();
         let parts = Parts {

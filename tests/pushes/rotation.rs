@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use local::emulators::{SECRET, secret};
+use local::emulators::secret;
 use local::functions::{Functions, Parts};
 use serde_json::json;
 use wechat_simulator::Settings;
@@ -25,20 +25,16 @@ async fn world() -> World {
     World::with(keys('a')).await
 }
 
-/// What stands in the two stages of the secret.
-async fn put(world: &World, current: &str, previous: &str) {
-    let client = &world.emulators.secretsmanager;
-    let put = client.put_secret_value().secret_id(SECRET);
-    put.secret_string(current).send().await.unwrap();
-    // The embedded service leaves the label on all that were ever current; named, it moves.
-    let put = client.put_secret_value().secret_id(SECRET);
-    let put = put.version_stages("AWSPREVIOUS").secret_string(previous);
-    put.send().await.unwrap();
+/// Makes these the two stages of the secret.
+fn put(world: &World, current: &str, previous: &str) {
+    for version in [previous, current] {
+        world.emulators.secrets.put(version.to_owned());
+    }
 }
 
 /// From one console's settings to the next.
-async fn rotate(world: &World, from: &Settings, to: &Settings) {
-    put(world, &secret(to), &secret(from)).await;
+fn rotate(world: &World, from: &Settings, to: &Settings) {
+    put(world, &secret(to), &secret(from));
 }
 
 /// The status of a push under these keys now.
@@ -86,7 +82,7 @@ async fn a_rotation_is_picked_up_with_the_first_push_that_needs_it() {
     check_push(&world, &a, 200).await;
     check_push(&world, &b, 403).await;
     world.clock.advance(60);
-    rotate(&world, &a, &b).await;
+    rotate(&world, &a, &b);
     check_push(&world, &b, 200).await;
     check_push(&world, &a, 200).await;
 }
@@ -95,10 +91,10 @@ async fn a_rotation_is_picked_up_with_the_first_push_that_needs_it() {
 async fn pushes_under_older_keys_than_the_previous_are_refused() {
     let world = world().await;
     let [a, b, c] = ['a', 'b', 'c'].map(keys);
-    rotate(&world, &a, &b).await;
+    rotate(&world, &a, &b);
     check_push(&world, &b, 200).await;
     world.clock.advance(60);
-    rotate(&world, &b, &c).await;
+    rotate(&world, &b, &c);
     check_push(&world, &c, 200).await;
     check_push(&world, &b, 200).await;
     check_push(&world, &a, 403).await;
@@ -111,7 +107,7 @@ async fn pushes_under_older_keys_than_the_previous_are_refused() {
 async fn a_new_instance_takes_pushes_under_the_previous_keys() {
     let world = world().await;
     let [a, b] = ['a', 'b'].map(keys);
-    rotate(&world, &a, &b).await;
+    rotate(&world, &a, &b);
     let (fresh, _) = watched(&world).await;
     assert_eq!(push(&world, &fresh, &a).await, 200);
     assert_eq!(push(&world, &fresh, &b).await, 200);
@@ -125,7 +121,7 @@ async fn a_rotated_aes_key_alone_is_picked_up() {
         encoding_aes_key: "b".repeat(43),
         ..a.clone()
     };
-    rotate(&world, &a, &b).await;
+    rotate(&world, &a, &b);
     check_push(&world, &b, 200).await;
     check_push(&world, &a, 200).await;
     let c = Settings {
@@ -144,7 +140,7 @@ async fn a_rotated_token_alone_is_picked_up() {
         token: "tokenb".to_owned(),
         ..a.clone()
     };
-    rotate(&world, &a, &b).await;
+    rotate(&world, &a, &b);
     check_push(&world, &b, 200).await;
     check_push(&world, &a, 200).await;
 }
@@ -202,7 +198,7 @@ async fn after_a_forged_push_a_rotation_is_picked_up_a_minute_later() {
     let world = world().await;
     let [a, b, z] = ['a', 'b', 'z'].map(keys);
     check_push(&world, &z, 403).await;
-    rotate(&world, &a, &b).await;
+    rotate(&world, &a, &b);
     check_push(&world, &b, 403).await;
     world.clock.advance(59);
     check_push(&world, &b, 403).await;
@@ -222,7 +218,7 @@ async fn a_malformed_new_secret_leaves_the_old_one_in_use() {
     };
     for malformed in ["null", " ", "not JSON", "{}", "[]", &secret(&short)] {
         world.clock.advance(60);
-        put(&world, malformed, &secret(&a)).await;
+        put(&world, malformed, &secret(&a));
         check_push(&world, &b, 403).await;
         check_push(&world, &a, 200).await;
     }
@@ -232,11 +228,11 @@ async fn a_malformed_new_secret_leaves_the_old_one_in_use() {
 async fn a_corrected_secret_is_picked_up_after_a_malformed_one() {
     let world = world().await;
     let [a, b] = ['a', 'b'].map(keys);
-    put(&world, "{}", &secret(&a)).await;
+    put(&world, "{}", &secret(&a));
     check_push(&world, &b, 403).await;
     world.clock.advance(60);
     // What was malformed is the previous version now.
-    put(&world, &secret(&b), "{}").await;
+    put(&world, &secret(&b), "{}");
     check_push(&world, &b, 200).await;
     // WeChat rotated from `a` to `b`, whatever stood in the secret between.
     check_push(&world, &a, 200).await;
@@ -247,7 +243,7 @@ async fn a_secret_that_cannot_be_fetched_stays_in_use() {
     let world = world().await;
     let [a, b] = ['a', 'b'].map(keys);
     let (functions, wire) = watched(&world).await;
-    rotate(&world, &a, &b).await;
+    rotate(&world, &a, &b);
     for cut in [Cut::Before, Cut::Throttled] {
         wire.cut("*", cut, u32::MAX);
         assert_eq!(push(&world, &functions, &b).await, 403);
@@ -268,7 +264,7 @@ async fn the_other_functions_pick_a_rotation_up_within_five_minutes() {
     let console = rotated.component_appsecret.clone();
     let change = |settings: &mut Settings| settings.component_appsecret = console;
     world.simulator.change_settings(change);
-    rotate(&world, &keys('a'), &rotated).await;
+    rotate(&world, &keys('a'), &rotated);
     world.pass(Duration::from_mins(5)).await;
     let answer = world.ask(json!({ "component": true })).await.unwrap();
     let token = answer["access_token"].as_str().unwrap();

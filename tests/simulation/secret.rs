@@ -4,7 +4,8 @@ use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
-use local::emulators::{SECRET, secret};
+use local::emulators::secret;
+use local::secrets::SECRET;
 use serde_json::json;
 use wechat_simulator::Settings;
 

@@ -9,23 +9,18 @@ use aws_sdk_dynamodb::types::{
     KeyType, Projection, ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
     TimeToLiveSpecification,
 };
-use aws_sdk_secretsmanager::config::{BehaviorVersion, Region};
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use component_core::aws::Aws;
 use dynoxide::Database;
 use serde_json::json;
 use tokio::net::TcpListener;
-use wechat_simulator::Settings;
-use winterbaume_core::MockAws;
-use winterbaume_secretsmanager::SecretsManagerService;
+use wechat_simulator::{Settings, SimClock};
 
 use crate::Error;
+use crate::secrets::SecretsManager;
 
 /// The name of the table.
 pub const TABLE: &str = "wechat-component";
-
-/// The name of the secret.
-pub const SECRET: &str = "wechat-component";
 
 const REGION: &str = "us-east-1";
 
@@ -37,12 +32,17 @@ pub struct Emulators {
     pub dynamodb_url: String,
     /// The real SDK on it.
     pub dynamodb: aws_sdk_dynamodb::Client,
-    /// The real SDK on the embedded Secrets Manager.
+    /// The secret, to be changed from outside.
+    pub secrets: SecretsManager,
+    /// Where it is served.
+    pub secretsmanager_url: String,
+    /// The real SDK on it.
     pub secretsmanager: aws_sdk_secretsmanager::Client,
 }
 
 impl Emulators {
-    /// Starts them, with the table in memory or in the file `data`, and the secret that fits `settings`.
+    /// Starts them, with the table in memory or in the file `data`, and the secret that fits
+    /// `settings`, which was made by `clock`.
     ///
     /// # Errors
     /// Whatever keeps one of them from starting.
@@ -50,6 +50,7 @@ impl Emulators {
         http: &SharedHttpConnector,
         data: Option<&Path>,
         settings: &Settings,
+        clock: SimClock,
     ) -> Result<Self, Error> {
         let database = match data {
             Some(file) => Database::new(file.to_str().ok_or("the data file's name is not UTF-8")?)?,
@@ -58,41 +59,37 @@ impl Emulators {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let dynamodb_url = format!("http://{}", listener.local_addr()?);
         tokio::spawn(dynoxide::server::serve_on(listener, database.clone()));
+        let secrets = SecretsManager::new(secret(settings), clock);
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let secretsmanager_url = format!("http://{}", listener.local_addr()?);
+        tokio::spawn(axum::serve(listener, secrets.router()).into_future());
         let aws = Aws {
             region: REGION.to_owned(),
             credentials: Credentials::new("local", "local", None, None, "local"),
             dynamodb_url: Some(dynamodb_url.clone()),
-            secretsmanager_url: None,
+            secretsmanager_url: Some(secretsmanager_url.clone()),
             http: http.clone(),
         };
         let dynamodb = aws.dynamodb();
         if database.get_table_metadata(TABLE)?.is_none() {
             create_table(&dynamodb).await?;
         }
-        let secretsmanager = secretsmanager();
-        let create = secretsmanager.create_secret().name(SECRET);
-        create.secret_string(secret(settings)).send().await?;
         Ok(Self {
             database,
             dynamodb_url,
             dynamodb,
-            secretsmanager,
+            secrets,
+            secretsmanager_url,
+            secretsmanager: aws.secretsmanager(),
         })
     }
-}
 
-impl Emulators {
-    /// Puts a `link_signing_key` (base64) beside the rest of the secret: authorization links must be signed with it.
-    ///
-    /// # Errors
-    /// If the secret cannot be written.
-    pub async fn sign_links(&self, settings: &Settings, key: &str) -> Result<(), Error> {
+    /// Puts a `link_signing_key` (base64) beside the rest of the secret: authorization links must be
+    /// signed with it.
+    pub fn sign_links(&self, settings: &Settings, key: &str) {
         let mut fields = fields(settings);
         fields.insert("link_signing_key", key);
-        let put = self.secretsmanager.put_secret_value().secret_id(SECRET);
-        let put = put.secret_string(json!(fields).to_string());
-        put.send().await?;
-        Ok(())
+        self.secrets.put(json!(fields).to_string());
     }
 
     /// Takes out of a kept table what only the WeChat of the last run knew: its ticket and its access tokens. The new one
@@ -146,18 +143,6 @@ fn fields(settings: &Settings) -> BTreeMap<&str, &str> {
         ("token", &settings.token),
         ("encoding_aes_key", &settings.encoding_aes_key),
     ])
-}
-
-fn secretsmanager() -> aws_sdk_secretsmanager::Client {
-    let embedded = MockAws::builder()
-        .with_service(SecretsManagerService::new())
-        .build();
-    let config = aws_sdk_secretsmanager::Config::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .region(Region::new(REGION))
-        .credentials_provider(embedded.credentials_provider())
-        .http_client(embedded.http_client());
-    aws_sdk_secretsmanager::Client::from_conf(config.build())
 }
 
 /// The table as `template.yaml` has it.

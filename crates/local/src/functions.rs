@@ -17,7 +17,8 @@ use token_getter::TokenGetter;
 use token_refresher::TokenRefresher;
 
 use crate::Error;
-use crate::emulators::{SECRET, TABLE};
+use crate::emulators::TABLE;
+use crate::secrets::SECRET;
 
 /// An instance of each function.
 pub struct Functions {

@@ -107,9 +107,15 @@ async fn run(options: &Options, clock: SimClock) -> Result<ExitCode, Error> {
 
     let http = http::client()?;
     let connector = http::connector(http.clone());
-    let emulators = Emulators::start(&connector, options.data.as_deref(), &settings).await?;
+    let emulators = Emulators::start(
+        &connector,
+        options.data.as_deref(),
+        &settings,
+        clock.clone(),
+    )
+    .await?;
     if let Some(key) = &options.link_signing_key {
-        emulators.sign_links(&settings, key).await?;
+        emulators.sign_links(&settings, key);
     }
     let latest = emulators.forget_wechat().await?;
     clock.set(latest.max(clock.now()));
