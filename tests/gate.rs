@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, StatusCode, header, request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpListener;
 
 use crate::processes::Process;

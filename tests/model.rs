@@ -1,6 +1,6 @@
 //! The rules of tokens under a model checker: every order in which the functions, WeChat and the merchant can come.
 //!
-//! The rules are the shipped ones: the model's row is the [`component_core::authorizer::Authorizer`], and its workers take
+//! The rules are the shipped ones: the model's row is the [`component_core::row::authorizer::Authorizer`], and its workers take
 //! their decisions with the functions that the flows use. What is modelled is the world around them: one account at
 //! WeChat, three workers at a time, crashes between any two steps, calls that time out before or after their effect,
 //! notices that come late, twice and out of order, and slow holders of leases.
@@ -14,7 +14,7 @@
 use std::env;
 use std::num::NonZeroUsize;
 
-use component_core::authorizer::Standing;
+use component_core::row::authorizer::Standing;
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use self::state::{Broken, Browser, Left, Notice, State, What};

@@ -274,7 +274,7 @@ fn rightly_refused(simulation: &Simulation, appid: &str, code: &str) -> Option<&
         "store_unavailable" if in_trouble(Trouble::OfDynamodb, Duration::ZERO) => {
             Some("refused: no DynamoDB")
         }
-        // Tokens last for 80 minutes at least after the refresher has last seen them, in either outage.
+        // Component last for 80 minutes at least after the refresher has last seen them, in either outage.
         "wechat_unavailable" if in_trouble(Trouble::OfWechat, 30 * MINUTE) => {
             Some("refused: no WeChat for longer than a token lasts")
         }

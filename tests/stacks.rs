@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use component_core::lease::Need;
+use component_core::row::need::Need;
 use http::StatusCode;
 use local::emulators::Emulators;
 use local::functions::{Functions, Parts};
@@ -56,7 +56,7 @@ async fn two_stacks_that_end_each_others_tokens_are_named_in_the_log_of_both() {
         let need = Need::lasting(Duration::from_secs(7199));
         let renewed = stack
             .token_refresher
-            .tokens
+            .component
             .component_token(&need, deadline());
         renewed.await.unwrap();
         world.pass(Duration::from_secs(301)).await;

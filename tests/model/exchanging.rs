@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use component_core::authorizer::{Evidence, Granted, MAX_CLOCK_SKEW, Standing};
-use component_core::time::Timestamp;
+use component_core::row::authorizer::{Evidence, GrantedTokens, Standing};
+use component_core::time::{MAX_CLOCK_SKEW, Timestamp};
 
 use super::Rules;
 use super::row::{Mark, Row};
@@ -131,9 +131,9 @@ impl State {
             } => match told {
                 Told::Authorized { refresh, .. } => {
                     let evidence = Evidence::At(self.event_at(event));
-                    let granted = Granted {
+                    let granted = GrantedTokens {
                         refresh_token: refresh.map(Mark::refresh),
-                        ..Granted::default()
+                        ..GrantedTokens::default()
                     };
                     let told_of = told.event().unwrap();
                     self.take(rules, told_of, &row, evidence, &granted)
@@ -221,7 +221,7 @@ impl State {
         grant: u8,
         row: &Row,
         evidence: Evidence,
-        granted: &Granted,
+        granted: &GrantedTokens,
     ) -> Exchange {
         let now = self.clock();
         let ground = Ground {
@@ -271,8 +271,8 @@ impl Exchanging {
 }
 
 impl Pair {
-    fn granted(self, asked_at: u64) -> Granted {
-        Granted {
+    fn granted(self, asked_at: u64) -> GrantedTokens {
+        GrantedTokens {
             asked_at: Timestamp::from_secs(asked_at),
             access_token: Some(self.access.read(ACCESS_LIFE_SECS, asked_at)),
             refresh_token: Some(self.refresh.refresh()),

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use component_core::authorizer::{Renewal, Standing};
-use component_core::ladder::{AtWechat, Ladder, Rung};
-use component_core::lease::{Failure, Lease, Need, Turn};
+use component_core::component::recovery::{Candidate, KnownToWechat, RefreshCandidates};
+use component_core::row::Issued;
+use component_core::row::authorizer::{Renewal, Standing};
+use component_core::row::need::{Need, Turn};
+use component_core::row::{Failure, Lease};
 use component_core::time::Timestamp;
-use component_core::token::{AuthorizerAccessToken, Issued, OVERLAP};
+use component_core::token::{AuthorizerAccessToken, OVERLAP};
 
 use super::row::{Mark, Row};
 use super::state::{Ground, State};
@@ -133,7 +135,7 @@ impl State {
             Climb::Told(Why::NoneLeft, told) => {
                 let mut ladder = renewing.ladder();
                 match ladder.told(at_wechat(told)) {
-                    Rung::Token(_) => {
+                    Candidate::Token(_) => {
                         let token = told.refresh().unwrap();
                         renewing.named = Some(token);
                         Climb::Calling {
@@ -141,8 +143,8 @@ impl State {
                             asked_at: self.now,
                         }
                     }
-                    Rung::NoneLeft => return self.give_up(rules, &renewing),
-                    Rung::NotAuthorized => return self.note_revoked(rules, &renewing, told),
+                    Candidate::NoneLeft => return self.give_up(rules, &renewing),
+                    Candidate::NotAuthorized => return self.note_revoked(rules, &renewing, told),
                 }
             }
             Climb::Told(Why::Doubt, told @ Told::NotAuthorized(_)) => {
@@ -271,10 +273,10 @@ impl Renewing {
         }
     }
 
-    fn ladder(&self) -> Ladder {
-        let mut ladder = Ladder::default();
+    fn ladder(&self) -> RefreshCandidates {
+        let mut ladder = RefreshCandidates::default();
         if let Some(named) = self.named {
-            ladder.told(AtWechat::Authorized(Some(named.refresh())));
+            ladder.told(KnownToWechat::Authorized(Some(named.refresh())));
         }
         for token in &self.refused {
             ladder.refuse(token.refresh());
@@ -303,9 +305,9 @@ impl Renewing {
     }
 }
 
-fn at_wechat(told: Told) -> AtWechat {
+fn at_wechat(told: Told) -> KnownToWechat {
     match told {
-        Told::Authorized { refresh, .. } => AtWechat::Authorized(refresh.map(Mark::refresh)),
-        Told::NotAuthorized(_) => AtWechat::NotAuthorized,
+        Told::Authorized { refresh, .. } => KnownToWechat::Authorized(refresh.map(Mark::refresh)),
+        Told::NotAuthorized(_) => KnownToWechat::NotAuthorized,
     }
 }

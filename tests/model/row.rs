@@ -4,9 +4,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
-use component_core::authorizer::Authorizer;
 use component_core::id::AuthorizerAppId;
-use component_core::lease::LeaseSlot;
+use component_core::row::LeaseSlot;
+use component_core::row::authorizer::Authorizer;
 use component_core::time::Timestamp;
 use component_core::token::{AuthorizerAccessToken, AuthorizerRefreshToken, Expiring, Secret};
 

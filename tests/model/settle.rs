@@ -1,6 +1,6 @@
 //! What becomes of a state when nothing more happens and everybody does his work.
 
-use component_core::authorizer::Standing;
+use component_core::row::authorizer::Standing;
 
 use super::Rules;
 use super::state::{Notice, State};

@@ -2,8 +2,8 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use component_core::authorizer::{Authorizer, Evidence, Standing};
-use component_core::lease::Lease;
+use component_core::row::Lease;
+use component_core::row::authorizer::{Authorizer, Evidence, Standing};
 use component_core::time::Timestamp;
 
 use super::Protocol;

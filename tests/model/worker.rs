@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use component_core::authorizer::{AUTHORIZER_REFRESH_MARGIN, MAX_JITTER, Revocation};
-use component_core::lease::{LEASE_MARGIN, MAX_RENEWAL, Need};
+use component_core::row::authorizer::{AUTHORIZER_REFRESH_MARGIN, MAX_JITTER, Revocation};
+use component_core::row::need::Need;
+use component_core::row::{LEASE_MARGIN, MAX_RENEWAL};
 use component_core::time::Timestamp;
 
 use super::Rules;

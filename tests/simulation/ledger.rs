@@ -232,7 +232,7 @@ impl Simulation {
     /// The merchant authorized or revoked, of which this notice tells.
     pub(super) fn changed(&self, appid: &str, notice: &str) {
         let at = self.now();
-        let notice = component_core::token::sha256_hex(notice.as_bytes());
+        let notice = component_core::digest::sha256_hex(notice.as_bytes());
         self.with_account(appid, |account| {
             account.changes.push(Change {
                 at,

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use component_core::authorizer::{Authorizer, Standing};
 use component_core::browser::Browser;
+use component_core::component::Component;
+use component_core::component::exchange::{Bringer, Exchanged};
 use component_core::error::Error;
-use component_core::exchange::{Bringer, Exchanged};
 use component_core::page::{Language, see_other};
-use component_core::renew::Tokens;
+use component_core::row::authorizer::{Authorizer, Standing};
 use component_core::store::{Start, StartRefused};
 use component_core::time::Deadline;
 use component_core::token::{AuthorizationCode, Secret};
@@ -20,7 +20,7 @@ mod page;
 /// Takes merchants back from WeChat's page.
 pub struct AuthCallback {
     /// The table and WeChat.
-    pub tokens: Tokens,
+    pub component: Component,
     /// Whose pages they are.
     pub vendor: Vendor,
 }
@@ -86,7 +86,7 @@ impl AuthCallback {
         let Some(browser) = Browser::of(request.headers()) else {
             return Outcome::OtherBrowser.into();
         };
-        let (store, now) = (&self.tokens.store, self.tokens.clock.now());
+        let (store, now) = (&self.component.store, self.component.clock.now());
         let Some(code) = &back.code else {
             let start = store.start(&back.state, &browser.sha256(), now).await;
             return match start {
@@ -124,7 +124,7 @@ impl AuthCallback {
             since: start.started_at,
             reference: start.reference.as_deref(),
         };
-        match self.tokens.exchange(code, bringer, deadline).await {
+        match self.component.exchange(code, bringer, deadline).await {
             Ok(Exchanged::Stored(row)) => Outcome::Connected(self.with_name(*row, deadline).await),
             // A notice may be about to tell, or have told, what became of it.
             Ok(Exchanged::Superseded(_)) | Err(Error::CodeSpent) => {
@@ -135,7 +135,7 @@ impl AuthCallback {
             }
             Err(error) => {
                 // The code is still good, so the page may be loaded again.
-                if let Err(error) = self.tokens.store.give_back_start(state).await {
+                if let Err(error) = self.component.store.give_back_start(state).await {
                     error.log("giving an authorization attempt back");
                 }
                 Outcome::Failed(error)
@@ -145,7 +145,7 @@ impl AuthCallback {
 
     /// What became of a code that this page, or somebody else, has tried to exchange.
     async fn look_again(&self, code: &Secret<AuthorizationCode>, deadline: Deadline) -> Outcome {
-        match self.tokens.await_exchange(code, deadline).await {
+        match self.component.await_exchange(code, deadline).await {
             Ok(Some(row)) => Outcome::AlreadyConnected(self.with_name(row, deadline).await),
             Ok(None) => Outcome::Unconfirmed,
             Err(error) => Outcome::Failed(error),
@@ -158,7 +158,7 @@ impl AuthCallback {
             return row;
         }
         let deadline = deadline.or_after(NAME_TIME);
-        match self.tokens.describe(&row.appid, deadline).await {
+        match self.component.describe(&row.appid, deadline).await {
             Ok(named) => named,
             Err(error) => {
                 tracing::warn!(authorizer_appid = %row.appid, "no name for this authorizer: {error}");

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use auth_callback::AuthCallback;
 use component_core::aws::Aws;
+use component_core::component::Component;
 use component_core::credentials::Vault;
-use component_core::renew::Tokens;
 use component_core::store::Store;
 use component_core::time::{Clock, Deadline};
 use component_core::vendor::Vendor;
 use component_core::wechat::Wechat;
-use component_core::{env, http};
+use component_core::{config, http};
 use lambda_http::{Error, Request, RequestExt, run, service_fn, tracing};
 
 /// For the answer's own way back.
@@ -19,13 +19,13 @@ const MARGIN: Duration = Duration::from_millis(500);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
-    let table = env::required("TABLE_NAME")?;
-    let secret = env::required("COMPONENT_SECRET_ARN")?;
-    let wechat = env::required("WECHAT_API_BASE_URL")?;
+    let table = config::required("TABLE_NAME")?;
+    let secret = config::required("COMPONENT_SECRET_ARN")?;
+    let wechat = config::required("WECHAT_API_BASE_URL")?;
     let vendor = Vendor {
-        name: env::parsed("VENDOR_NAME")?,
-        logo: env::parsed("VENDOR_LOGO_URL")?,
-        accent: env::parsed("VENDOR_ACCENT_COLOR")?.unwrap_or_default(),
+        name: config::parsed("VENDOR_NAME")?,
+        logo: config::parsed("VENDOR_LOGO_URL")?,
+        accent: config::parsed("VENDOR_ACCENT_COLOR")?.unwrap_or_default(),
     };
 
     let aws = Aws::from_env(http::client()?)?;
@@ -35,7 +35,7 @@ async fn main() -> Result<(), Error> {
     let (vault, (), ()) = tokio::join!(vault, aws.warm_dynamodb(), wechat.warm());
 
     let callback = AuthCallback {
-        tokens: Tokens::new(Store::new(aws.dynamodb(), table), wechat, vault?, clock),
+        component: Component::new(Store::new(aws.dynamodb(), table), wechat, vault?, clock),
         vendor,
     };
     let answer = async |request: Request| {

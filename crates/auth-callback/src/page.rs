@@ -1,7 +1,7 @@
 //! What merchants see when they are back from WeChat.
 
-use component_core::authorizer::Standing;
 use component_core::page::{Account, Action, Language, Mark, Message};
+use component_core::row::authorizer::Standing;
 use component_core::vendor::Vendor;
 use lambda_http::Response;
 use lambda_http::http::StatusCode;

@@ -1,12 +1,13 @@
 //! link -> page -> click -> pre-auth code -> WeChat's page.
 
 use component_core::browser::Browser;
+use component_core::component::Component;
+use component_core::digest::hex;
 use component_core::error::Error;
 use component_core::page::{Language, see_other};
-use component_core::renew::Tokens;
 use component_core::store::Start;
 use component_core::time::Deadline;
-use component_core::token::{Expiring, PreAuthCode, Secret, hex};
+use component_core::token::{Expiring, PreAuthCode, Secret};
 use component_core::vendor::Vendor;
 use lambda_http::http::{HeaderMap, Method, header};
 use lambda_http::{Request, Response};
@@ -25,7 +26,7 @@ use link::{Link, LinkError};
 /// Leads merchants to WeChat's authorization page.
 pub struct AuthStart {
     /// The component token, and where attempts are kept.
-    pub tokens: Tokens,
+    pub component: Component,
     /// WeChat's pages for PCs and for its own browser.
     pub pages: Pages,
     /// Whose pages they are.
@@ -65,8 +66,8 @@ impl AuthStart {
 
     async fn link(&self, request: &Request) -> Result<Link, LinkError> {
         let query = request.uri().query().unwrap_or_default();
-        let credentials = self.tokens.vault.current().await;
-        let now = self.tokens.clock.now();
+        let credentials = self.component.vault.current().await;
+        let now = self.component.clock.now();
         let link = Link::parse(query, &self.return_origins)?;
         if let Some(key) = &credentials.link_signing_key {
             link::check_signature(query, key, now)?;
@@ -100,11 +101,11 @@ impl AuthStart {
     ) -> Result<Response<String>, Error> {
         let headers = request.headers();
         let origin = our_origin(headers).ok_or(Error::InvalidRequest("it has no Host"))?;
-        let tokens = &self.tokens;
-        let started_at = tokens.clock.now();
-        let code = tokens
+        let started_at = self.component.clock.now();
+        let code = self
+            .component
             .as_component(deadline, |token, component| async move {
-                tokens
+                self.component
                     .wechat
                     .create_preauthcode(&token, &component, deadline)
                     .await
@@ -125,7 +126,7 @@ impl AuthStart {
             reference = link.reference,
             "a merchant goes to WeChat's authorization page"
         );
-        let credentials = tokens.vault.current().await;
+        let credentials = self.component.vault.current().await;
         let component = credentials.push.component_appid.as_str();
         let back = format!("{origin}/auth/callback?state={state}");
         let device = Device::of(headers);
@@ -144,7 +145,7 @@ impl AuthStart {
         state: &str,
         start: &Start,
     ) -> Result<(), Error> {
-        let store = &self.tokens.store;
+        let store = &self.component.store;
         if let Some(reference) = &start.reference {
             let put = store.put_reference(&code.secret, reference, start.started_at);
             put.await?;

@@ -115,7 +115,7 @@ pub(crate) fn check_signature(
     let mut mac = Hmac::<Sha256>::new_from_slice(key.expose_secret())
         .map_err(|_any_length_will_do| LinkError::Unsigned)?;
     mac.update(signed.join("&").as_bytes());
-    let expected = component_core::token::hex(&mac.finalize().into_bytes());
+    let expected = component_core::digest::hex(&mac.finalize().into_bytes());
     let [signature] = signatures.as_slice() else {
         return Err(LinkError::Unsigned);
     };

@@ -1,8 +1,8 @@
 //! notices -> authorizers, as the table's stream tells of them; and once a day WeChat's own list -> the table.
 
-use component_core::authorizer::Standing;
+use component_core::component::Component;
 use component_core::error::Error;
-use component_core::renew::Tokens;
+use component_core::row::authorizer::Standing;
 use component_core::store::notice_key;
 use component_core::time::Deadline;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ mod reconcile;
 /// Brings the table in line with what WeChat says.
 pub struct AuthorizerSync {
     /// The table and WeChat.
-    pub tokens: Tokens,
+    pub component: Component,
 }
 
 impl AuthorizerSync {
@@ -45,14 +45,14 @@ impl AuthorizerSync {
     }
 
     async fn settle_one(&self, sha256: &str, deadline: Deadline) -> Result<(), Error> {
-        let Some(appid) = self.tokens.settle_notice(sha256, deadline).await? else {
+        let Some(appid) = self.component.settle_notice(sha256, deadline).await? else {
             return Ok(());
         };
         // WeChat refuses this for some accounts, those of its release check among them: a name is nice to have.
-        let row = self.tokens.store.authorizer(&appid).await?;
+        let row = self.component.store.authorizer(&appid).await?;
         if row.standing == Standing::Authorized
             && row.name.is_none()
-            && let Err(error) = self.tokens.describe(&appid, deadline).await
+            && let Err(error) = self.component.describe(&appid, deadline).await
         {
             tracing::warn!(authorizer_appid = %appid, reference = row.reference, "no name for this authorizer: {error}");
         }

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use component_core::authorizer::{Authorizer, Standing};
+use component_core::component::Kept;
+use component_core::component::recovery::KnownToWechat;
 use component_core::error::Error;
 use component_core::id::AuthorizerAppId;
-use component_core::ladder::AtWechat;
-use component_core::lease::MAX_RENEWAL;
-use component_core::renew::Kept;
+use component_core::row::MAX_RENEWAL;
+use component_core::row::authorizer::{Authorizer, Standing};
 use component_core::store::{DUE_SHARDS, Due};
 use component_core::time::Deadline;
 use component_core::wechat::ListedAuthorizer;
@@ -50,7 +50,7 @@ impl AuthorizerSync {
         let mut listed = HashSet::new();
         let mut offset = Some(0);
         while let Some(from) = offset {
-            let page = self.tokens.list_page(from, deadline).await?;
+            let page = self.component.list_page(from, deadline).await?;
             listed.extend(
                 page.authorizers
                     .iter()
@@ -112,15 +112,15 @@ impl AuthorizerSync {
         entry: &ListedAuthorizer,
         deadline: Deadline,
     ) -> Result<Kept<Authorizer>, Error> {
-        let tokens = &self.tokens;
-        let before = tokens.store.authorizer(&entry.authorizer).await?;
-        let now = tokens.clock.now();
+        let component = &self.component;
+        let before = component.store.authorizer(&entry.authorizer).await?;
+        let now = component.clock.now();
         // Spreads what comes in one run over the refreshers' time.
-        let jitter = tokens.clock.jitter();
+        let jitter = component.clock.jitter();
         let next = |row: &Authorizer| {
             row.listed(entry.auth_time, entry.refresh_token.as_ref(), now, jitter)
         };
-        tokens.change_authorizer(before, next, deadline).await
+        component.change_authorizer(before, next, deadline).await
     }
 
     /// The list has no documented order, so an entry may slip from one page to another while it is read: what is absent
@@ -137,7 +137,7 @@ impl AuthorizerSync {
         }
         let mut offset = Some(0);
         while let Some(from) = offset {
-            let page = self.tokens.list_page(from, deadline).await?;
+            let page = self.component.list_page(from, deadline).await?;
             for entry in &page.authorizers {
                 absent.retain(|appid| *appid != entry.authorizer);
             }
@@ -154,23 +154,23 @@ impl AuthorizerSync {
     }
 
     async fn ask_for(&self, appid: &AuthorizerAppId, deadline: Deadline) -> Result<(), Error> {
-        let tokens = &self.tokens;
-        let row = tokens.store.authorizer(appid).await?;
+        let component = &self.component;
+        let row = component.store.authorizer(appid).await?;
         tracing::warn!(authorizer_appid = %appid, reference = row.reference, "this authorizer is absent from WeChat's list");
-        if let AtWechat::NotAuthorized = tokens.ask_wechat(appid, deadline).await? {
-            tokens.take_denial(row, deadline).await?;
+        if let KnownToWechat::NotAuthorized = component.ask_wechat(appid, deadline).await? {
+            component.take_denial(row, deadline).await?;
         }
         Ok(())
     }
 
     /// Those in the table that are authorized but not in `listed`.
     async fn absent_from(&self, listed: &HashSet<u64>) -> Result<Vec<AuthorizerAppId>, Error> {
-        let ever = self.tokens.clock.now() + EVER;
+        let ever = self.component.clock.now() + EVER;
         let mut absent = Vec::new();
         for shard in 0..DUE_SHARDS {
             let mut start = None;
             loop {
-                let page = self.tokens.store.due(shard, ever, start).await?;
+                let page = self.component.store.due(shard, ever, start).await?;
                 for due in page.due {
                     match due {
                         Due::Authorizer(appid) if !listed.contains(&appid.number()) => {

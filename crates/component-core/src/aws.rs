@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
 
-use crate::env;
+use crate::config;
 use crate::error::Error;
 use crate::http;
 
@@ -45,14 +45,16 @@ impl Aws {
     /// # Errors
     /// [`Error::Config`] with the name of a variable that is missing.
     pub fn from_env(client: reqwest::Client) -> Result<Self, Error> {
-        let region = env::optional("AWS_REGION").or_else(|| env::optional("AWS_DEFAULT_REGION"));
-        let endpoint = |name| env::optional(name).or_else(|| env::optional("AWS_ENDPOINT_URL"));
+        let region =
+            config::optional("AWS_REGION").or_else(|| config::optional("AWS_DEFAULT_REGION"));
+        let endpoint =
+            |name| config::optional(name).or_else(|| config::optional("AWS_ENDPOINT_URL"));
         Ok(Self {
-            region: region.map_or_else(|| env::required("AWS_REGION"), Ok)?,
+            region: region.map_or_else(|| config::required("AWS_REGION"), Ok)?,
             credentials: Credentials::new(
-                env::required("AWS_ACCESS_KEY_ID")?,
-                env::required("AWS_SECRET_ACCESS_KEY")?,
-                env::optional("AWS_SESSION_TOKEN"),
+                config::required("AWS_ACCESS_KEY_ID")?,
+                config::required("AWS_SECRET_ACCESS_KEY")?,
+                config::optional("AWS_SESSION_TOKEN"),
                 None,
                 "environment",
             ),

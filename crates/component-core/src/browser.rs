@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue, header};
 use secrecy::zeroize::Zeroizing;
 
-use crate::token::{hex, sha256_hex};
+use crate::digest::{hex, sha256_hex};
 
 /// A browser's 128 random bits.
 ///

@@ -3,8 +3,8 @@
 use http::StatusCode;
 
 use crate::id::AuthorizerAppId;
-use crate::lease::Failure;
 use crate::push::PushError;
+use crate::row::Failure;
 use crate::time::Timestamp;
 use crate::wechat::{Refusal, WechatError};
 

@@ -1,10 +1,13 @@
-//! The nouns of a WeChat third-party platform (a *component*), and the one way each of its tokens is renewed.
+//! The nouns of a WeChat third-party platform (a *component*), and the one way each of its tokens
+//! is renewed.
 //!
-//! Read it from the top: what things are called ([`id`], [`time`], [`token`]), what WeChat pushes ([`push`]), what may
-//! happen to a token ([`lease`], [`component`], [`authorizer`], [`ladder`]: no I/O), where tokens come from and where they are kept
-//! ([`wechat`], [`store`], [`credentials`]), and the flows over all of it ([`renew`], [`exchange`], [`notices`]).
+//! Read it from the top: what things are called ([`time`], [`id`], [`token`], [`digest`]), what
+//! WeChat pushes ([`push`]), what can happen to a stored token ([`row`]: no I/O), where tokens come
+//! from and where they are kept ([`wechat`], [`store`], [`credentials`]), and the flows over all of
+//! it ([`component`]).
 
 // Nouns. No I/O, no clock.
+pub mod digest;
 pub mod id;
 pub mod time;
 pub mod token;
@@ -17,11 +20,7 @@ pub mod page;
 pub mod vendor;
 
 // Decisions. No I/O, no clock.
-pub mod lease;
-
-pub mod authorizer;
-pub mod component;
-pub mod ladder;
+pub mod row;
 
 // I/O.
 pub mod aws;
@@ -31,12 +30,8 @@ pub mod store;
 pub mod wechat;
 
 // Flows.
-pub mod renew;
-
-pub mod exchange;
-
-pub mod notices;
+pub mod component;
 
 // Around all of it.
-pub mod env;
+pub mod config;
 pub mod error;

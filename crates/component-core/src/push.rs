@@ -86,7 +86,7 @@ impl<'a> SealedPush<'a> {
         }
         let notice =
             Notice::parse(plain.message(), &keys.component_appid).ok_or(PushError::Unreadable)?;
-        let sha256 = crate::token::sha256_hex(plain.message());
+        let sha256 = crate::digest::sha256_hex(plain.message());
         Ok(OpenedPush { notice, sha256 })
     }
 }

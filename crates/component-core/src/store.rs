@@ -6,24 +6,27 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 
+use crate::digest::hex;
 use crate::error::Error;
 use crate::time::Timestamp;
-use crate::token::hex;
 
 mod authorizers;
 mod codes;
-mod component;
+mod component_token;
 mod due;
 mod item;
+mod key;
 mod notices;
 mod preauths;
 mod starts;
+mod ticket;
 
 pub use codes::CodeClaim;
-pub use component::{StoredTicket, TicketPut, TicketWatch};
-pub use due::{DUE_SHARDS, Due, DuePage};
-pub use notices::{PendingNotice, notice_key};
+pub use due::{Due, DuePage};
+pub use key::{DUE_SHARDS, notice_key};
+pub use notices::PendingNotice;
 pub use starts::{Start, StartRefused};
+pub use ticket::{StoredTicket, TicketPut, TicketWatch};
 
 use item::Item;
 

@@ -11,6 +11,9 @@ use tokio::time::Instant;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
+/// Two clocks may differ by this much: WeChat's own among them, and ours.
+pub const MAX_CLOCK_SKEW: Duration = Duration::from_mins(1);
+
 impl Timestamp {
     /// The moment `secs` seconds after 1970-01-01T00:00:00Z.
     pub const fn from_secs(secs: u64) -> Self {

@@ -5,9 +5,9 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::digest::sha256_hex;
 use crate::time::Timestamp;
 
 /// The ticket that WeChat pushes every ten minutes (`component_verify_ticket`).
@@ -113,50 +113,6 @@ impl<K> Expiring<K> {
     pub fn lasts(&self, now: Timestamp, duration: Duration) -> bool {
         now < self.expires_at && now + duration <= self.expires_at
     }
-}
-
-impl<K: Clone> Expiring<K> {
-    /// The same with the end to which it is surely good, if it is to be doubted from some moment on.
-    pub(crate) fn vouched(&self, doubted_from: Option<Timestamp>) -> Self {
-        let expires_at = self.expires_at;
-        Self {
-            secret: self.secret.clone(),
-            expires_at: doubted_from.map_or(expires_at, |from| expires_at.min(from)),
-        }
-    }
-}
-
-/// An access token as WeChat gave it.
-#[derive(Clone, Debug)]
-pub struct Issued<K> {
-    /// The token.
-    pub token: Expiring<K>,
-    /// When WeChat was asked for it: one that it was asked for at the same time may be newer, and end this one.
-    pub asked_at: Timestamp,
-    /// Whether WeChat was asked before in vain: it may take that call up after this one.
-    pub in_doubt: bool,
-}
-
-impl<K: Clone> Issued<K> {
-    /// The token with the end to which it is surely good.
-    pub fn vouched(&self) -> Expiring<K> {
-        let doubted_from = self.in_doubt.then(|| self.asked_at + OVERLAP);
-        self.token.vouched(doubted_from)
-    }
-}
-
-/// SHA-256 in lower-case hex.
-pub fn sha256_hex(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// Lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .filter_map(|digit| char::from_digit(digit.into(), 16))
-        .collect()
 }
 
 #[cfg(test)]

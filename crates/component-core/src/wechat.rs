@@ -8,14 +8,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::authorizer::{Granted, Renewal};
 use crate::error::Error;
 use crate::http;
 use crate::id::{AuthorizerAppId, ComponentAppId};
+use crate::row::Issued;
+use crate::row::authorizer::{GrantedTokens, Renewal};
 use crate::time::{Clock, Deadline, Timestamp};
 use crate::token::{
-    AuthorizationCode, AuthorizerRefreshToken, ComponentAccessToken, Expiring, Issued, PreAuthCode,
-    Secret, VerifyTicket,
+    AuthorizationCode, AuthorizerRefreshToken, ComponentAccessToken, Expiring, PreAuthCode, Secret,
+    VerifyTicket,
 };
 
 mod answer;
@@ -38,7 +39,7 @@ pub struct Authorization {
     /// Whose code it was.
     pub authorizer: AuthorizerAppId,
     /// What it gave.
-    pub granted: Granted,
+    pub granted: GrantedTokens,
 }
 
 /// What WeChat tells about an authorizer.
@@ -47,7 +48,7 @@ pub struct AuthorizerInfo {
     /// Its name (`nick_name`).
     pub name: Option<String>,
     /// What it granted; no access token.
-    pub granted: Granted,
+    pub granted: GrantedTokens,
 }
 
 /// One authorizer in WeChat's list.

@@ -6,8 +6,8 @@ use auth_callback::AuthCallback;
 use auth_start::{AuthStart, Pages, ReturnOrigins};
 use authorizer_sync::AuthorizerSync;
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
+use component_core::component::Component;
 use component_core::credentials::Vault;
-use component_core::renew::Tokens;
 use component_core::store::Store;
 use component_core::time::Clock;
 use component_core::vendor::Vendor;
@@ -75,10 +75,10 @@ impl Functions {
                 parts.clock.clone(),
             )
         };
-        let tokens = async || {
+        let component = async || {
             let clock = parts.clock.clone();
             let wechat = Wechat::new(parts.wechat.clone(), &parts.wechat_url, clock.clone())?;
-            Ok::<_, Error>(Tokens::new(store(), wechat, vault().await?, clock))
+            Ok::<_, Error>(Component::new(store(), wechat, vault().await?, clock))
         };
         Ok(Self {
             ticket_receiver: TicketReceiver {
@@ -87,23 +87,23 @@ impl Functions {
                 clock: parts.clock.clone(),
             },
             auth_start: AuthStart {
-                tokens: tokens().await?,
+                component: component().await?,
                 pages: Pages::new(&parts.wechat_url, &parts.wechat_url)?,
                 vendor: parts.vendor.clone(),
                 return_origins: parts.return_origins.clone(),
             },
             auth_callback: AuthCallback {
-                tokens: tokens().await?,
+                component: component().await?,
                 vendor: parts.vendor.clone(),
             },
             authorizer_sync: AuthorizerSync {
-                tokens: tokens().await?,
+                component: component().await?,
             },
             token_refresher: TokenRefresher {
-                tokens: tokens().await?,
+                component: component().await?,
             },
             token_getter: TokenGetter {
-                tokens: tokens().await?,
+                component: component().await?,
             },
         })
     }

@@ -4,15 +4,15 @@ use component_core::aws::Aws;
 use component_core::credentials::Vault;
 use component_core::store::Store;
 use component_core::time::Clock;
-use component_core::{env, http};
+use component_core::{config, http};
 use lambda_http::{Error, Request, run, service_fn, tracing};
 use ticket_receiver::TicketReceiver;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
-    let table = env::required("TABLE_NAME")?;
-    let secret = env::required("COMPONENT_SECRET_ARN")?;
+    let table = config::required("TABLE_NAME")?;
+    let secret = config::required("COMPONENT_SECRET_ARN")?;
 
     let aws = Aws::from_env(http::client()?)?;
     let clock = Clock::system();

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use component_core::component::Component;
 use component_core::error::Error;
 use component_core::id::AuthorizerAppId;
-use component_core::lease::Need;
-use component_core::renew::Tokens;
+use component_core::row::need::Need;
 use component_core::time::Deadline;
 use component_core::token::{Expiring, Secret};
 use serde_json::{Map, Value, json};
@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 /// Answers with tokens.
 pub struct TokenGetter {
     /// Where they come from.
-    pub tokens: Tokens,
+    pub component: Component,
 }
 
 /// A request, understood.
@@ -38,19 +38,22 @@ impl TokenGetter {
     /// Answers one request.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] and those of [`Tokens::authorizer_token`] and [`Tokens::component_token`]; their code and
+    /// [`Error::InvalidRequest`] and those of [`Component::authorizer_token`] and [`Component::component_token`]; their code and
     /// advice are what the caller gets.
     pub async fn handle(&self, request: &Value, deadline: Deadline) -> Result<Value, Error> {
         let request = Request::parse(request)?;
         match &request.whose {
             Whose::Authorizer(appid) => {
                 let need = request.need()?;
-                let token = self.tokens.authorizer_token(appid, &need, deadline).await?;
+                let token = self
+                    .component
+                    .authorizer_token(appid, &need, deadline)
+                    .await?;
                 Ok(answer(&token, Some(appid)))
             }
             Whose::Component => {
                 let need = request.need()?;
-                let token = self.tokens.component_token(&need, deadline).await?;
+                let token = self.component.component_token(&need, deadline).await?;
                 Ok(answer(&token, None))
             }
         }

@@ -3,11 +3,11 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use component_core::authorizer::{AUTHORIZER_REFRESH_MARGIN, MAX_JITTER};
-use component_core::component::COMPONENT_REFRESH_MARGIN;
+use component_core::component::Component;
 use component_core::error::Error;
-use component_core::lease::Need;
-use component_core::renew::Tokens;
+use component_core::row::authorizer::{AUTHORIZER_REFRESH_MARGIN, MAX_JITTER};
+use component_core::row::component_token::COMPONENT_REFRESH_MARGIN;
+use component_core::row::need::Need;
 use component_core::store::{DUE_SHARDS, Due};
 use component_core::time::Deadline;
 use futures_util::{StreamExt, stream};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 /// Renews what is due.
 pub struct TokenRefresher {
     /// The table and WeChat.
-    pub tokens: Tokens,
+    pub component: Component,
 }
 
 /// What one run did, and why it stopped early, if it did.
@@ -48,12 +48,12 @@ impl TokenRefresher {
         let run = Mutex::new(Run::default());
         self.watch_ticket(deadline).await?;
         let need = Need::preferably(COMPONENT_REFRESH_MARGIN).by_schedule();
-        if let Err(error) = self.tokens.component_token(&need, deadline).await {
+        if let Err(error) = self.component.component_token(&need, deadline).await {
             stop(&run, &error);
         }
         // Another order each time, so that a run that is cut short leaves out others.
         let mut shards: Vec<_> = (0..DUE_SHARDS)
-            .map(|shard| (self.tokens.clock.jitter(), shard))
+            .map(|shard| (self.component.clock.jitter(), shard))
             .collect();
         shards.sort_by(|(one, _), (other, _)| one.total_cmp(other));
         for (_jitter, shard) in shards {
@@ -78,13 +78,13 @@ impl TokenRefresher {
         run: &Mutex<Run>,
         deadline: Deadline,
     ) -> Result<(), Error> {
-        let now = self.tokens.clock.now();
+        let now = self.component.clock.now();
         let mut start = None;
         loop {
             if is_over(run, deadline) {
                 return Ok(());
             }
-            let page = self.tokens.store.due(shard, now, start).await?;
+            let page = self.component.store.due(shard, now, start).await?;
             stream::iter(page.due)
                 .for_each_concurrent(AT_ONCE, |due| self.renew(due, run, deadline))
                 .await;
@@ -102,11 +102,14 @@ impl TokenRefresher {
         let renewed = match &due {
             Due::Authorizer(appid) => {
                 let need = Need::lasting(AUTHORIZER_REFRESH_MARGIN + MAX_JITTER).by_schedule();
-                let renewed = self.tokens.authorizer_token(appid, &need, deadline).await;
+                let renewed = self
+                    .component
+                    .authorizer_token(appid, &need, deadline)
+                    .await;
                 renewed.map(|_token| ())
             }
             Due::Notice(sha256) => {
-                let settled = self.tokens.settle_notice(sha256, deadline).await;
+                let settled = self.component.settle_notice(sha256, deadline).await;
                 settled.map(|_authorizer| ())
             }
         };
@@ -132,8 +135,8 @@ impl TokenRefresher {
     }
 
     async fn watch_ticket(&self, deadline: Deadline) -> Result<(), Error> {
-        let now = self.tokens.clock.now();
-        let watch = self.tokens.store.watch_ticket(now).await?;
+        let now = self.component.clock.now();
+        let watch = self.component.store.watch_ticket(now).await?;
         let silence = watch.as_ref().map(|watch| watch.last_push_at.until(now));
         if silence.is_some_and(|silence| silence <= MAX_SILENCE) {
             let age = watch.map_or(Duration::ZERO, |watch| watch.value_changed_at.until(now));
@@ -149,7 +152,7 @@ impl TokenRefresher {
             silence_secs = silence.map(|silence| silence.as_secs()),
             "no verify ticket comes: check the events URL in WeChat's console, and that it answers `success`"
         );
-        if let Err(error) = self.tokens.request_ticket_push(deadline).await {
+        if let Err(error) = self.component.request_ticket_push(deadline).await {
             error.log("asking for a ticket push");
         }
         Ok(())

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use component_core::aws::Aws;
+use component_core::component::Component;
 use component_core::credentials::Vault;
-use component_core::renew::Tokens;
 use component_core::store::Store;
 use component_core::time::{Clock, Deadline};
 use component_core::wechat::Wechat;
-use component_core::{env, http};
+use component_core::{config, http};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn, tracing};
 use serde_json::Value;
 use token_refresher::TokenRefresher;
@@ -19,9 +19,9 @@ const MARGIN: Duration = Duration::from_secs(3);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
-    let table = env::required("TABLE_NAME")?;
-    let secret = env::required("COMPONENT_SECRET_ARN")?;
-    let wechat = env::required("WECHAT_API_BASE_URL")?;
+    let table = config::required("TABLE_NAME")?;
+    let secret = config::required("COMPONENT_SECRET_ARN")?;
+    let wechat = config::required("WECHAT_API_BASE_URL")?;
 
     let aws = Aws::from_env(http::client()?)?;
     let clock = Clock::system();
@@ -29,8 +29,8 @@ async fn main() -> Result<(), Error> {
     let wechat = Wechat::new(aws.http.clone(), &wechat, clock.clone())?;
     let (vault, (), ()) = tokio::join!(vault, aws.warm_dynamodb(), wechat.warm());
 
-    let tokens = Tokens::new(Store::new(aws.dynamodb(), table), wechat, vault?, clock);
-    let refresher = TokenRefresher { tokens };
+    let component = Component::new(Store::new(aws.dynamodb(), table), wechat, vault?, clock);
+    let refresher = TokenRefresher { component };
     let answer = async |event: LambdaEvent<Value>| {
         let deadline = Deadline::of_invocation(event.context.deadline(), MARGIN);
         let answer = refresher.handle(&event.payload, deadline).await;

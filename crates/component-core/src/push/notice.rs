@@ -43,16 +43,16 @@ pub struct AuthorizationNotice {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthorizationChange {
     /// `authorized`: for the first time, or again after `unauthorized`.
-    Authorized(Grant),
+    Authorized(GrantedCode),
     /// `updateauthorized`: with other permission sets.
-    Updated(Grant),
+    Updated(GrantedCode),
     /// `unauthorized`: by the authorizer, the only one who can.
     Unauthorized,
 }
 
 /// The code that comes with an authorization.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
+pub struct GrantedCode {
     /// To be exchanged within its life, an hour in practice; unexchanged, the refresh token is lost until the authorizer
     /// authorizes again.
     pub code: Secret<AuthorizationCode>,
@@ -104,7 +104,7 @@ impl Notice {
         let info_type = info_type?;
         let created_at = || Some(Timestamp::from_secs(created_at?.trim().parse().ok()?));
         let grant = || {
-            Some(Grant {
+            Some(GrantedCode {
                 code: Secret::parse(code?.trim())?,
                 pre_auth_code: pre_auth_code.and_then(|code| Secret::parse(code.trim())),
             })

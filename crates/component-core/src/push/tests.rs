@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::notice::{AuthorizationChange, AuthorizationNotice, Grant};
+use super::notice::{AuthorizationChange, AuthorizationNotice, GrantedCode};
 use super::*;
 use crate::id::AuthorizerAppId;
 use crate::token::Secret;
@@ -190,7 +190,7 @@ fn check_garbled(encrypt: &str) {
 fn check_opens(body: &str, encrypt: &str) {
     let opened = open_signed(body.as_bytes(), &sign(encrypt));
     let opened = opened.map(|push| push.sha256);
-    let expected = crate::token::sha256_hex(PLAIN_TICKET.as_bytes());
+    let expected = crate::digest::sha256_hex(PLAIN_TICKET.as_bytes());
     assert_eq!(opened, Ok(expected), "{body}");
 }
 
@@ -231,7 +231,7 @@ fn the_published_tickets_open() {
 
 #[test]
 fn the_published_authorizations_open() {
-    let grant = Grant {
+    let grant = GrantedCode {
         code: Secret::parse("queryauthcode@@@EXAMPLE-code_0001").unwrap(),
         pre_auth_code: Secret::parse("preauthcode@@@EXAMPLE-pre_0001"),
     };
@@ -492,7 +492,7 @@ fn a_push_altered_on_its_way_opens_to_what_was_sent_or_not_at_all() {
     let query = query(TIMESTAMP, NONCE, TICKET.msg_signature).into_bytes();
     let keys = keys(TOKEN, KEY, APPID);
     let now = Timestamp::from_secs(1_700_000_001);
-    let sent = crate::token::sha256_hex(PLAIN_TICKET.as_bytes());
+    let sent = crate::digest::sha256_hex(PLAIN_TICKET.as_bytes());
     let mut random = StdRng::seed_from_u64(1);
     let mut opened = 0;
     for round in 0..20_000 {

@@ -2,16 +2,13 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::due::shard;
 use super::item::Item;
-use super::{Store, Swap, text};
-use crate::authorizer::{Authorizer, Standing};
+use super::{Store, Swap, key, text};
 use crate::error::Error;
 use crate::id::AuthorizerAppId;
-use crate::lease::LeaseSlot;
+use crate::row::LeaseSlot;
+use crate::row::authorizer::{Authorizer, Standing};
 use crate::token::Secret;
-
-pub(super) const PREFIX: &str = "authorizer#";
 
 impl Store {
     /// The row of an authorizer; [`Authorizer::unknown`] if there is none.
@@ -19,7 +16,9 @@ impl Store {
     /// # Errors
     /// [`Error::Store`].
     pub async fn authorizer(&self, appid: &AuthorizerAppId) -> Result<Authorizer, Error> {
-        let item = self.get("read an authorizer", &key(appid)).await?;
+        let item = self
+            .get("read an authorizer", &key::authorizer(appid))
+            .await?;
         Ok(read(appid, &item.unwrap_or_default()))
     }
 
@@ -35,12 +34,8 @@ impl Store {
     }
 }
 
-fn key(appid: &AuthorizerAppId) -> String {
-    format!("{PREFIX}{appid}")
-}
-
 fn write(row: &Authorizer) -> Item {
-    let mut item = Item::keyed(&key(&row.appid));
+    let mut item = Item::keyed(&key::authorizer(&row.appid));
     let status = match row.standing {
         Standing::Authorized => "authorized",
         Standing::Revoked => "revoked",
@@ -68,7 +63,7 @@ fn write(row: &Authorizer) -> Item {
         item.set_failure(failure);
     }
     if let Some(due_at) = row.due_at {
-        item.set_number("due_shard", shard(&row.appid));
+        item.set_number("due_shard", key::shard(&row.appid));
         item.set_time("due_at", due_at);
     }
     let sets = row.permission_sets.iter();

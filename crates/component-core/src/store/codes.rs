@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 
 use super::item::Item;
-use super::{Store, WRITTEN_BY, failure, nonce, refused_update, text, time};
+use super::{Store, WRITTEN_BY, failure, key, nonce, refused_update, text, time};
 use crate::error::Error;
 use crate::id::AuthorizerAppId;
 use crate::time::Timestamp;
@@ -42,7 +42,7 @@ impl Store {
             .client
             .update_item()
             .table_name(&self.table)
-            .key("pk", text(&key(code)))
+            .key("pk", text(&key::code(code)))
             .update_expression("SET lease_until = :until, written_by = :nonce, #ttl = :ttl")
             .condition_expression(
                 "attribute_not_exists(authorizer_appid) AND (attribute_not_exists(lease_until) OR lease_until <= :now)",
@@ -60,7 +60,7 @@ impl Store {
         };
         let current = match refused_update(&error) {
             Some(current) => current,
-            None => self.get(DOING, &key(code)).await?.unwrap_or_default(),
+            None => self.get(DOING, &key::code(code)).await?.unwrap_or_default(),
         };
         if let Some(authorizer) = authorizer(&current) {
             return Ok(CodeClaim::Exchanged(authorizer));
@@ -86,7 +86,7 @@ impl Store {
         self.client
             .update_item()
             .table_name(&self.table)
-            .key("pk", text(&key(code)))
+            .key("pk", text(&key::code(code)))
             .update_expression("SET authorizer_appid = :appid")
             .expression_attribute_values(":appid", text(authorizer.as_str()))
             .send()
@@ -103,7 +103,9 @@ impl Store {
         &self,
         code: &Secret<AuthorizationCode>,
     ) -> Result<Option<AuthorizerAppId>, Error> {
-        let item = self.get("read an authorization code", &key(code)).await?;
+        let item = self
+            .get("read an authorization code", &key::code(code))
+            .await?;
         Ok(item.as_ref().and_then(authorizer))
     }
 
@@ -120,7 +122,7 @@ impl Store {
             .client
             .update_item()
             .table_name(&self.table)
-            .key("pk", text(&key(code)))
+            .key("pk", text(&key::code(code)))
             .update_expression("REMOVE lease_until")
             .condition_expression("written_by = :nonce")
             .expression_attribute_values(":nonce", text(claim))
@@ -133,10 +135,6 @@ impl Store {
             _ => Ok(()),
         }
     }
-}
-
-fn key(code: &Secret<AuthorizationCode>) -> String {
-    format!("code#{}", code.sha256())
 }
 
 fn authorizer(item: &Item) -> Option<AuthorizerAppId> {

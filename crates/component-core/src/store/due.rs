@@ -4,13 +4,10 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::{Store, authorizers, failure, item::Item, notices, time};
+use super::{Store, failure, item::Item, key, time};
 use crate::error::Error;
 use crate::id::AuthorizerAppId;
 use crate::time::Timestamp;
-
-/// The shards that authorizers and notices are spread over.
-pub const DUE_SHARDS: u64 = 16;
 
 /// Something that is due.
 #[derive(Debug)]
@@ -68,16 +65,10 @@ impl Store {
     }
 }
 
-/// The shard of an authorizer and of the notices about it.
-pub(super) fn shard(appid: &AuthorizerAppId) -> u64 {
-    appid.number() % DUE_SHARDS
-}
-
 fn read(item: &Item) -> Option<Due> {
     let pk = item.pk();
-    if let Some(appid) = pk.strip_prefix(authorizers::PREFIX) {
-        return AuthorizerAppId::parse(appid).ok().map(Due::Authorizer);
-    }
-    let sha256 = pk.strip_prefix(notices::PREFIX)?;
-    Some(Due::Notice(sha256.to_owned()))
+    let notice = || key::notice_key(pk).map(str::to_owned);
+    key::authorizer_key(pk)
+        .map(Due::Authorizer)
+        .or_else(|| notice().map(Due::Notice))
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use crate::lease::Failure;
+use crate::row::Failure;
 use crate::time::Timestamp;
 use crate::token::{Expiring, Secret};
 

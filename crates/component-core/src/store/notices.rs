@@ -4,15 +4,12 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::due::shard;
 use super::item::Item;
-use super::{Store, failure, refused_put, refused_update, text, time};
+use super::{Store, failure, key, refused_put, refused_update, text, time};
 use crate::error::Error;
 use crate::id::AuthorizerAppId;
-use crate::push::notice::{AuthorizationChange, AuthorizationNotice, Grant};
+use crate::push::notice::{AuthorizationChange, AuthorizationNotice, GrantedCode};
 use crate::time::Timestamp;
-
-pub(super) const PREFIX: &str = "notice#";
 
 /// A notice that is not handled yet.
 #[derive(Debug)]
@@ -29,11 +26,6 @@ const STREAM_TIME: Duration = Duration::from_mins(1);
 /// What a notice tells can be fetched from WeChat again, so it may go.
 const LIFE: Duration = Duration::from_hours(7 * 24);
 
-/// The identity of a notice (SHA-256 of its plain text) in a key of the table, as a stream record has it.
-pub fn notice_key(pk: &str) -> Option<&str> {
-    pk.strip_prefix(PREFIX)
-}
-
 impl Store {
     /// Keeps a notice until it is handled, once however often it is pushed.
     ///
@@ -45,7 +37,7 @@ impl Store {
         notice: &AuthorizationNotice,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let mut item = Item::keyed(&format!("{PREFIX}{sha256}"));
+        let mut item = Item::keyed(&key::notice(sha256));
         item.set_text("info_type", notice.change.info_type());
         item.set_text("authorizer_appid", notice.authorizer.as_str());
         item.set_time("create_time", notice.created_at);
@@ -58,7 +50,7 @@ impl Store {
             }
         }
         item.set_time("received_at", now);
-        item.set_number("due_shard", shard(&notice.authorizer));
+        item.set_number("due_shard", key::shard(&notice.authorizer));
         item.set_time("due_at", now + STREAM_TIME);
         item.set_time("ttl", now + LIFE);
         let put = self
@@ -80,9 +72,7 @@ impl Store {
     /// # Errors
     /// [`Error::Store`].
     pub async fn pending_notice(&self, sha256: &str) -> Result<Option<PendingNotice>, Error> {
-        let item = self
-            .get("read a notice", &format!("{PREFIX}{sha256}"))
-            .await?;
+        let item = self.get("read a notice", &key::notice(sha256)).await?;
         Ok(item.as_ref().and_then(read))
     }
 
@@ -130,7 +120,7 @@ impl Store {
             .client
             .update_item()
             .table_name(&self.table)
-            .key("pk", text(&format!("{PREFIX}{sha256}")))
+            .key("pk", text(&key::notice(sha256)))
             .update_expression(expression)
             .condition_expression("attribute_exists(due_at)");
         for (name, value) in values {
@@ -148,7 +138,7 @@ impl Store {
 fn read(item: &Item) -> Option<PendingNotice> {
     item.time("due_at")?;
     let grant = || {
-        Some(Grant {
+        Some(GrantedCode {
             code: item.secret("authorization_code")?,
             pre_auth_code: item.secret("pre_auth_code"),
         })

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Store;
 use super::item::Item;
+use super::{Store, key};
 use crate::error::Error;
 use crate::time::Timestamp;
 use crate::token::{PreAuthCode, Secret};
@@ -23,7 +23,7 @@ impl Store {
         reference: &str,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let mut item = Item::keyed(&key(code));
+        let mut item = Item::keyed(&key::preauth(code));
         item.set_text("reference", reference);
         item.set_time("ttl", now + LIFE);
         self.put("store whom a pre-auth code is for", item).await
@@ -35,12 +35,8 @@ impl Store {
     /// [`Error::Store`].
     pub async fn reference(&self, code: &Secret<PreAuthCode>) -> Result<Option<String>, Error> {
         let item = self
-            .get("read whom a pre-auth code is for", &key(code))
+            .get("read whom a pre-auth code is for", &key::preauth(code))
             .await?;
         Ok(item.and_then(|item| item.text("reference").map(str::to_owned)))
     }
-}
-
-fn key(code: &Secret<PreAuthCode>) -> String {
-    format!("preauth#{}", code.sha256())
 }

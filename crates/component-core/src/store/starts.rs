@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 
 use super::item::Item;
-use super::{Store, WRITTEN_BY, failure, nonce, refused_update, text, time};
+use super::{Store, WRITTEN_BY, failure, key, nonce, refused_update, text, time};
 use crate::error::Error;
 use crate::time::Timestamp;
 
@@ -48,7 +48,7 @@ impl Store {
     /// # Errors
     /// [`Error::Store`].
     pub async fn put_start(&self, state: &str, start: &Start) -> Result<(), Error> {
-        let mut item = Item::keyed(&key(state));
+        let mut item = Item::keyed(&key::start(state));
         item.set_text("browser", &start.browser);
         item.set_time("started_at", start.started_at);
         item.set_time("ttl", start.expires_at);
@@ -73,7 +73,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Result<Start, StartRefused>, Error> {
         let item = self
-            .get("read an authorization attempt", &key(state))
+            .get("read an authorization attempt", &key::start(state))
             .await?;
         Ok(check(&item.unwrap_or_default(), browser, now))
     }
@@ -96,7 +96,7 @@ impl Store {
             .client
             .update_item()
             .table_name(&self.table)
-            .key("pk", text(&key(state)))
+            .key("pk", text(&key::start(state)))
             .update_expression("SET used_at = :now, code = :code, written_by = :nonce")
             .condition_expression(
                 "browser = :browser AND attribute_not_exists(used_at) AND #ttl > :now",
@@ -121,7 +121,10 @@ impl Store {
         let condition_failed = refused_update(&error);
         let current = match &condition_failed {
             Some(current) => current.clone(),
-            None => self.get(DOING, &key(state)).await?.unwrap_or_default(),
+            None => self
+                .get(DOING, &key::start(state))
+                .await?
+                .unwrap_or_default(),
         };
         // A take whose answer got lost, and perhaps the SDK's repetitions of it.
         if current.text(WRITTEN_BY) == Some(nonce.as_str()) {
@@ -145,7 +148,7 @@ impl Store {
             .client
             .update_item()
             .table_name(&self.table)
-            .key("pk", text(&key(state)))
+            .key("pk", text(&key::start(state)))
             .update_expression("REMOVE used_at")
             .condition_expression("attribute_exists(used_at)")
             .send()
@@ -157,10 +160,6 @@ impl Store {
             _ => Ok(()),
         }
     }
-}
-
-fn key(state: &str) -> String {
-    format!("start#{state}")
 }
 
 fn read(item: &Item) -> Option<Start> {

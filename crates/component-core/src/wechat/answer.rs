@@ -7,8 +7,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use super::{ListedAuthorizer, expiring};
-use crate::authorizer::Granted;
 use crate::id::AuthorizerAppId;
+use crate::row::authorizer::GrantedTokens;
 use crate::time::Timestamp;
 use crate::token::Secret;
 
@@ -308,10 +308,10 @@ struct FuncscopeCategory {
 
 impl AuthorizationInfo {
     /// The three token fields are there only when the account has API permission.
-    pub(super) fn granted(self, asked_at: Timestamp) -> Granted {
+    pub(super) fn granted(self, asked_at: Timestamp) -> GrantedTokens {
         let access_token = self.authorizer_access_token.as_deref();
         let refresh_token = self.authorizer_refresh_token.as_deref();
-        Granted {
+        GrantedTokens {
             asked_at,
             access_token: access_token.and_then(|token| expiring(asked_at, token, self.expires_in)),
             refresh_token: refresh_token.and_then(Secret::parse),

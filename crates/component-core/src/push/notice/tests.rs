@@ -21,8 +21,8 @@ fn authorization(created_at: u64, change: AuthorizationChange) -> AuthorizationN
     }
 }
 
-fn grant(pre_auth_code: Option<&str>) -> Grant {
-    Grant {
+fn grant(pre_auth_code: Option<&str>) -> GrantedCode {
+    GrantedCode {
         code: Secret::parse("queryauthcode@@@EXAMPLE").unwrap(),
         pre_auth_code: pre_auth_code.and_then(Secret::parse),
     }

@@ -3,15 +3,16 @@
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::turn::{Leased, Taken};
-use super::{InUse, Tokens};
-use crate::component::Component;
+use super::lease::{Leased, Taken};
+use super::{Component, InUse};
 use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::id::ComponentAppId;
-use crate::lease::Need;
+use crate::row::Issued;
+use crate::row::component_token::ComponentToken;
+use crate::row::need::Need;
 use crate::time::Deadline;
-use crate::token::{ComponentAccessToken, Expiring, Issued, OVERLAP, Secret};
+use crate::token::{ComponentAccessToken, Expiring, OVERLAP, Secret};
 use crate::wechat::Refusal;
 
 /// A call of our own needs its token for this long at least.
@@ -24,7 +25,7 @@ const MAX_IN_USE: Duration = Duration::from_mins(4);
 /// WeChat is asked to push the ticket again at most once in this time.
 const MIN_BETWEEN_PUSH_REQUESTS: Duration = Duration::from_mins(15);
 
-impl Tokens {
+impl Component {
     /// A component access token that answers `need`; of fresh ones, one read.
     ///
     /// # Errors
@@ -45,7 +46,7 @@ impl Tokens {
     /// Calls WeChat with a component token; once more with another, if WeChat refuses the first.
     ///
     /// # Errors
-    /// Those of [`Tokens::component_token`] and of `call`.
+    /// Those of [`Component::component_token`] and of `call`.
     pub async fn as_component<T, F>(
         &self,
         deadline: Deadline,
@@ -104,7 +105,7 @@ impl Tokens {
         }
         let asked_at = self.clock.now();
         let asked = self.ask_for_component_token(need, deadline).await;
-        let next = |row: &Component| {
+        let next = |row: &ComponentToken| {
             Some(match &asked {
                 Ok(issued) => row.renewed(lease, issued),
                 Err(error) => {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Kept, Tokens};
-use crate::authorizer::{Authorizer, Standing};
-use crate::component::Component;
+use super::{Component, Kept};
 use crate::error::Error;
-use crate::lease::{Failure, LEASE_MARGIN, Lease, LeaseSlot, MAX_RENEWAL, Need, Turn};
+use crate::row::authorizer::{Authorizer, Standing};
+use crate::row::component_token::ComponentToken;
+use crate::row::need::{Need, Turn};
+use crate::row::{Failure, LEASE_MARGIN, Lease, LeaseSlot, MAX_RENEWAL};
 use crate::store::{Store, Swap};
 use crate::time::{Deadline, Timestamp};
 use crate::token::{AuthorizerAccessToken, ComponentAccessToken, Expiring};
@@ -44,7 +45,7 @@ const POLL: Duration = Duration::from_millis(150);
 /// For somebody who has a token that is good, if not for long, WeChat is not waited for longer than this.
 const EASED_PATIENCE: Duration = Duration::from_secs(3);
 
-impl Tokens {
+impl Component {
     /// The stored token if it answers, or else the lease, or else what the holder of the lease makes of it.
     pub(super) async fn take_turn<R: Leased>(
         &self,
@@ -175,7 +176,7 @@ impl Tokens {
     }
 }
 
-impl Leased for Component {
+impl Leased for ComponentToken {
     type Kind = ComponentAccessToken;
 
     fn token(&self) -> Option<&Expiring<ComponentAccessToken>> {

@@ -1,6 +1,7 @@
 //! The rules of a row, each as a sentence.
 
 use super::*;
+use crate::time::MAX_CLOCK_SKEW;
 
 const T1: Timestamp = Timestamp::from_secs(1_700_000_100);
 const T2: Timestamp = Timestamp::from_secs(1_700_000_200);
@@ -32,8 +33,8 @@ fn access(name: &str) -> Expiring<AuthorizerAccessToken> {
 }
 
 /// What a code gives.
-fn granted(refresh_token: &str) -> Granted {
-    Granted {
+fn granted(refresh_token: &str) -> GrantedTokens {
+    GrantedTokens {
         asked_at: NOW,
         access_token: Some(access("of-the-grant")),
         refresh_token: Secret::parse(refresh_token),
@@ -359,13 +360,13 @@ fn a_confirmation_that_tells_nothing_new_changes_nothing() {
 }
 
 /// What a code gave that WeChat was asked for so long before [`NOW`].
-fn granted_before(refresh_token: &str, secs: u64) -> Granted {
+fn granted_before(refresh_token: &str, secs: u64) -> GrantedTokens {
     let age = Duration::from_secs(secs);
     let of_then = Expiring {
         expires_at: NOW + TWO_HOURS - age,
         ..access("of-then")
     };
-    Granted {
+    GrantedTokens {
         asked_at: NOW - age,
         access_token: Some(of_then),
         ..granted(refresh_token)
@@ -414,7 +415,7 @@ fn a_code_that_was_exchanged_before_a_denial_raises_the_row_only_to_ask_again() 
     let late = late.unwrap();
     assert_eq!(late.standing, Standing::Authorized);
     assert_eq!(late.access_token, None);
-    let after = Granted {
+    let after = GrantedTokens {
         asked_at: NOW + Duration::from_secs(1),
         ..granted("r2")
     };
@@ -432,9 +433,9 @@ fn a_grant_beside_an_unused_token_of_the_list_leaves_it_to_the_ladder() {
 
 #[test]
 fn a_token_that_wechat_merely_names_again_leaves_the_access_token_alone() {
-    let named = Granted {
+    let named = GrantedTokens {
         refresh_token: Some(refresh("r1")),
-        ..Granted::default()
+        ..GrantedTokens::default()
     };
     let evidence = Evidence::At(T2);
     let row = authorized().authorize(evidence, &named, NOW, 0.0).unwrap();

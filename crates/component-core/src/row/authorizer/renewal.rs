@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Authorizer, Renewal, Standing, due};
-use crate::lease::{Failure, Lease, LeaseSlot, earliest};
+use crate::row::{Failure, Lease, LeaseSlot, earliest};
 use crate::time::Timestamp;
 use crate::token::{AuthorizerRefreshToken, Secret};
 

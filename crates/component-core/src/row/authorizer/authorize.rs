@@ -3,8 +3,9 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
-use super::{Authorizer, Evidence, Granted, MAX_CLOCK_SKEW, Standing, TOMBSTONE_LIFE};
-use crate::time::Timestamp;
+use super::revocation::TOMBSTONE_LIFE;
+use super::{Authorizer, Evidence, GrantedTokens, Standing};
+use crate::time::{MAX_CLOCK_SKEW, Timestamp};
 use crate::token::{AuthorizerRefreshToken, Secret};
 
 /// How long WeChat honours an access token.
@@ -19,7 +20,7 @@ impl Authorizer {
     pub fn authorize(
         &self,
         evidence: Evidence,
-        granted: &Granted,
+        granted: &GrantedTokens,
         now: Timestamp,
         jitter: f64,
     ) -> Option<Self> {
@@ -88,7 +89,7 @@ impl Authorizer {
     pub fn declined(
         &self,
         evidence: Evidence,
-        granted: &Granted,
+        granted: &GrantedTokens,
         now: Timestamp,
         jitter: f64,
     ) -> Option<Self> {
@@ -129,9 +130,9 @@ impl Authorizer {
         now: Timestamp,
         jitter: f64,
     ) -> Option<Self> {
-        let granted = Granted {
+        let granted = GrantedTokens {
             refresh_token: refresh_token.cloned(),
-            ..Granted::default()
+            ..GrantedTokens::default()
         };
         // WeChat does not say that this time and the notice's are the same second.
         let evidence = Evidence::Since {
@@ -178,14 +179,14 @@ impl Authorizer {
     }
 
     /// Whether another refresh token than the granted one stands here and was never used: the list named it, perhaps later.
-    fn awaits_another(&self, granted: &Granted) -> bool {
+    fn awaits_another(&self, granted: &GrantedTokens) -> bool {
         self.standing == Standing::Authorized
             && self.access_token.is_none()
             && self.refresh_token != granted.refresh_token
     }
 
     /// Whether WeChat has merely named the refresh token that stands: then the access token is of the same authorization.
-    fn is_named_by(&self, granted: &Granted) -> bool {
+    fn is_named_by(&self, granted: &GrantedTokens) -> bool {
         let named = granted.refresh_token.as_ref();
         granted.access_token.is_none() && named.is_some_and(|named| self.stands_by(named))
     }
@@ -197,7 +198,7 @@ impl Authorizer {
 
     /// How the access token here compares in age to the granted one; greater if WeChat was asked for it later. Then it is of
     /// the same authorization or a later one: an earlier one was over before the code of the granted one existed.
-    fn compare_age(&self, granted: &Granted) -> Option<Ordering> {
+    fn compare_age(&self, granted: &GrantedTokens) -> Option<Ordering> {
         let here = self.access_token.as_ref()?.expires_at;
         let granted = granted.access_token.as_ref()?.expires_at;
         (self.standing == Standing::Authorized).then(|| here.cmp(&granted))

@@ -4,14 +4,16 @@
 use std::time::Duration;
 
 use crate::id::AuthorizerAppId;
-use crate::lease::{Failure, Lease, LeaseSlot, earliest};
+use crate::row::Issued;
+use crate::row::{Failure, Lease, LeaseSlot, earliest};
 use crate::time::Timestamp;
-use crate::token::{
-    AuthorizerAccessToken, AuthorizerRefreshToken, Expiring, Issued, OVERLAP, Secret,
-};
+use crate::token::{AuthorizerAccessToken, AuthorizerRefreshToken, Expiring, OVERLAP, Secret};
 
-mod grant;
+mod authorize;
 mod renewal;
+mod revocation;
+
+pub use revocation::Revocation;
 
 /// An authorizer's row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +71,7 @@ pub enum Standing {
 
 /// What WeChat says is granted: by an exchanged code, or in its list.
 #[derive(Clone, Debug, Default)]
-pub struct Granted {
+pub struct GrantedTokens {
     /// When WeChat was asked: what it was asked later, it may have answered otherwise.
     pub asked_at: Timestamp,
     /// Absent from the list, and for accounts without API permission.
@@ -104,20 +106,6 @@ pub struct Renewal {
     pub refresh_token: Secret<AuthorizerRefreshToken>,
 }
 
-/// What an `unauthorized` notice means for a row.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Revocation {
-    /// Write this tombstone.
-    Tombstone(Box<Authorizer>),
-    /// It bears the very second of the authorization: only WeChat knows which came last.
-    Ask,
-    /// It is older than the authorization, or known.
-    Ignore,
-}
-
-/// Two clocks may differ by this much: WeChat's own among them, and ours.
-pub const MAX_CLOCK_SKEW: Duration = Duration::from_mins(1);
-
 /// Authorizer tokens are renewed when they have this long to live; jitter comes on top.
 ///
 /// The old token lives five minutes more, so this leaves several runs of the schedule for failures.
@@ -126,9 +114,6 @@ pub const AUTHORIZER_REFRESH_MARGIN: Duration = Duration::from_mins(30);
 
 /// Up to this much earlier, so that authorizers that came together do not stay together.
 pub const MAX_JITTER: Duration = Duration::from_mins(10);
-
-/// How long a tombstone orders late notices.
-const TOMBSTONE_LIFE: Duration = Duration::from_hours(90 * 24);
 
 /// The most refresh tokens kept beside the current one.
 ///
@@ -198,36 +183,6 @@ impl Authorizer {
         (next != *self).then_some(next)
     }
 
-    /// What an `unauthorized` notice of the time `at` means for the row.
-    pub fn revoke(&self, at: Timestamp, now: Timestamp) -> Revocation {
-        if at < self.auth_epoch || at <= self.revoked_at {
-            return Revocation::Ignore;
-        }
-        if at == self.auth_epoch && self.standing != Standing::Revoked {
-            return Revocation::Ask;
-        }
-        Revocation::Tombstone(Box::new(self.tombstone(at, now)))
-    }
-
-    /// The row once WeChat has told the holder of `lease` that the account is not authorized; `None` if the lease is not
-    /// the newest any more, so that it may have been another authorization that WeChat denied.
-    ///
-    /// When it was revoked is not known; the epoch itself, the earliest it can have been, keeps the way free for a later
-    /// authorization whose notice is still under way.
-    pub fn denied(&self, lease: Lease, now: Timestamp) -> Option<Self> {
-        let newest = lease.seq == self.lease.seq;
-        (newest && self.standing != Standing::Revoked)
-            .then(|| self.tombstone(self.auth_epoch.max(self.revoked_at), now))
-    }
-
-    /// The row once WeChat was asked about it as it was `seen`, and says that it is not authorized; `None` if WeChat has
-    /// given something for it since.
-    pub fn vanished(&self, seen: &Self, now: Timestamp) -> Option<Self> {
-        let unchanged = self.auth_epoch == seen.auth_epoch && self.token_seq == seen.token_seq;
-        (unchanged && self.standing != Standing::Revoked)
-            .then(|| self.tombstone(self.auth_epoch.max(self.revoked_at), now))
-    }
-
     /// Whether a lease was taken under an authorization that is over. One that is still the newest is not, whatever its
     /// epoch: authorizations and revocations supersede it, while a confirmation only learns the time of the same one.
     pub(crate) fn is_over(&self, lease: Lease) -> bool {
@@ -240,21 +195,6 @@ impl Authorizer {
         self.lease.seq += 1;
         self.due_at = Some(due_at);
         self.doubted_from = earliest(self.doubted_from, asked_at + OVERLAP);
-    }
-
-    fn tombstone(&self, at: Timestamp, now: Timestamp) -> Self {
-        let mut next = self.clone();
-        next.standing = Standing::Revoked;
-        next.revoked_at = at;
-        next.access_token = None;
-        next.doubted_from = None;
-        next.lease = next.lease.superseded();
-        next.token_seq = next.lease.seq;
-        next.failures = 0;
-        next.failure = None;
-        next.due_at = None;
-        next.ttl = Some(now + TOMBSTONE_LIFE);
-        next
     }
 
     /// Makes the row one that is renewed; or, without a refresh token, one that cannot be.

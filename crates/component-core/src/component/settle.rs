@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::authorizer::{Authorizer, Revocation};
+use crate::component::Component;
+use crate::component::exchange::{Bringer, Exchanged};
+use crate::component::recovery::KnownToWechat;
 use crate::error::Error;
-use crate::exchange::{Bringer, Exchanged};
 use crate::id::AuthorizerAppId;
-use crate::ladder::AtWechat;
-use crate::push::notice::{AuthorizationChange, AuthorizationNotice, Grant};
-use crate::renew::Tokens;
+use crate::push::notice::{AuthorizationChange, AuthorizationNotice, GrantedCode};
+use crate::row::authorizer::{Authorizer, Revocation};
 use crate::store::PendingNotice;
 use crate::time::Deadline;
 
@@ -30,12 +30,12 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(30);
 /// A code dies after an hour, so it is tried again well within it.
 const MAX_BACKOFF: Duration = Duration::from_mins(10);
 
-impl Tokens {
+impl Component {
     /// Handles a stored notice: exchanges its code, or takes its revocation. Any number of times; it answers whose notice
     /// it was, unless it was handled before.
     ///
     /// # Errors
-    /// Those of [`Tokens::exchange`]; the notice then stays pending.
+    /// Those of [`Component::exchange`]; the notice then stays pending.
     pub async fn settle_notice(
         &self,
         sha256: &str,
@@ -83,7 +83,7 @@ impl Tokens {
     /// Asks WeChat for the name and the permission sets of an authorizer and keeps them.
     ///
     /// # Errors
-    /// Those of [`Tokens::as_component`]; nothing depends on it.
+    /// Those of [`Component::as_component`]; nothing depends on it.
     pub async fn describe(
         &self,
         appid: &AuthorizerAppId,
@@ -114,7 +114,7 @@ impl Tokens {
     async fn authorize(
         &self,
         notice: &AuthorizationNotice,
-        grant: &Grant,
+        grant: &GrantedCode,
         deadline: Deadline,
     ) -> Result<Outcome, Error> {
         let reference = match &grant.pre_auth_code {
@@ -142,8 +142,8 @@ impl Tokens {
         let now = self.clock.now();
         if row.revoke(at, now) == Revocation::Ask {
             return match self.ask_wechat(appid, deadline).await? {
-                AtWechat::Authorized(_) => Ok(Outcome::Superseded),
-                AtWechat::NotAuthorized => {
+                KnownToWechat::Authorized(_) => Ok(Outcome::Superseded),
+                KnownToWechat::NotAuthorized => {
                     let row = self.take_denial(row, deadline).await?;
                     Ok(Outcome::Taken(Box::new(row)))
                 }

@@ -1,11 +1,11 @@
 //! The recovery ladder: which refresh token of an authorizer to try next. No I/O, no clock.
 
-use crate::authorizer::Authorizer;
+use crate::row::authorizer::Authorizer;
 use crate::token::{AuthorizerRefreshToken, Secret};
 
 /// What WeChat says of an authorizer when it is asked.
 #[derive(Clone, Debug)]
-pub enum AtWechat {
+pub enum KnownToWechat {
     /// It is authorized; the refresh token is there if a code was ever exchanged.
     Authorized(Option<Secret<AuthorizerRefreshToken>>),
     /// It is not.
@@ -15,14 +15,14 @@ pub enum AtWechat {
 /// How far one renewal has climbed: the row's refresh tokens from the current one back, then the one that WeChat names,
 /// even if it was refused before: only a token that is named and refused again is given up.
 #[derive(Clone, Debug, Default)]
-pub struct Ladder {
+pub struct RefreshCandidates {
     refused: Vec<Secret<AuthorizerRefreshToken>>,
     named: Option<Secret<AuthorizerRefreshToken>>,
 }
 
 /// The next rung.
 #[derive(Debug)]
-pub enum Rung {
+pub enum Candidate {
     /// Try this one.
     Token(Secret<AuthorizerRefreshToken>),
     /// Nothing is left to try.
@@ -31,7 +31,7 @@ pub enum Rung {
     NotAuthorized,
 }
 
-impl Ladder {
+impl RefreshCandidates {
     /// What WeChat has refused so far.
     pub fn refused(&self) -> &[Secret<AuthorizerRefreshToken>] {
         &self.refused
@@ -44,14 +44,14 @@ impl Ladder {
     }
 
     /// The rung after those of the row: the token that WeChat names, unless it did before.
-    pub fn told(&mut self, at_wechat: AtWechat) -> Rung {
+    pub fn told(&mut self, at_wechat: KnownToWechat) -> Candidate {
         match at_wechat {
-            AtWechat::Authorized(Some(token)) if self.named.as_ref() != Some(&token) => {
+            KnownToWechat::Authorized(Some(token)) if self.named.as_ref() != Some(&token) => {
                 self.named = Some(token.clone());
-                Rung::Token(token)
+                Candidate::Token(token)
             }
-            AtWechat::Authorized(_) => Rung::NoneLeft,
-            AtWechat::NotAuthorized => Rung::NotAuthorized,
+            KnownToWechat::Authorized(_) => Candidate::NoneLeft,
+            KnownToWechat::NotAuthorized => Candidate::NotAuthorized,
         }
     }
 

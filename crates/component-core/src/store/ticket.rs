@@ -1,17 +1,13 @@
-//! Rows `component#ticket` and `component#token`.
+//! The row `component#ticket`.
 
 use std::time::Duration;
 
 use super::item::Item;
-use super::{Store, Swap, failure, refused_update, text, time};
-use crate::component::Component;
+use super::key::TICKET;
+use super::{Store, failure, refused_update, text, time};
 use crate::error::Error;
-use crate::lease::LeaseSlot;
 use crate::time::Timestamp;
 use crate::token::{Secret, VerifyTicket};
-
-const TICKET: &str = "component#ticket";
-const TOKEN: &str = "component#token";
 
 /// `create_time` of the ticket that WeChat refused last. The receiver leaves it alone, since what is pushed later is newer,
 /// even the same ticket.
@@ -167,26 +163,6 @@ impl Store {
             Err(error) => Err(failure("claim a push request", error)),
         }
     }
-
-    /// The component token's row; the default if there is none.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn component(&self) -> Result<Component, Error> {
-        let item = self.get("read the component token", TOKEN).await?;
-        Ok(item.as_ref().map(read).unwrap_or_default())
-    }
-
-    /// Writes the component token's row, if it still is in the generation that `row` was made from.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn swap_component(&self, row: &Component) -> Result<Swap<Component>, Error> {
-        let swap = self
-            .swap("write the component token", write(row), row.generation)
-            .await?;
-        Ok(swap.map(|item| read(&item)))
-    }
 }
 
 fn read_ticket(item: &Item) -> Option<StoredTicket> {
@@ -198,35 +174,4 @@ fn read_ticket(item: &Item) -> Option<StoredTicket> {
             .time(REFUSED)
             .is_some_and(|refused| created_at <= refused),
     })
-}
-
-fn write(row: &Component) -> Item {
-    let mut item = Item::keyed(TOKEN);
-    if let Some(token) = &row.access_token {
-        item.set_expiring("access_token", token);
-    }
-    if let Some(from) = row.doubted_from {
-        item.set_time("doubted_from", from);
-    }
-    item.set_number("token_seq", row.token_seq);
-    item.set_number("lease_seq", row.lease.seq);
-    item.set_time("lease_until", row.lease.until);
-    if let Some(failure) = &row.failure {
-        item.set_failure(failure);
-    }
-    item
-}
-
-fn read(item: &Item) -> Component {
-    Component {
-        generation: item.number("generation").unwrap_or_default(),
-        access_token: item.expiring("access_token"),
-        doubted_from: item.time("doubted_from"),
-        token_seq: item.number("token_seq").unwrap_or_default(),
-        lease: LeaseSlot {
-            seq: item.number("lease_seq").unwrap_or_default(),
-            until: item.time("lease_until").unwrap_or_default(),
-        },
-        failure: item.failure(),
-    }
 }

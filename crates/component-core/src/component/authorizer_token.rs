@@ -1,12 +1,13 @@
 //! An authorizer's tokens: its refresh token makes them, or an older one, or the one that WeChat names.
 
-use super::turn::{Leased, Taken};
-use super::{Kept, Tokens};
-use crate::authorizer::{Authorizer, Renewal, Standing};
+use super::lease::{Leased, Taken};
+use super::{Component, Kept};
+use crate::component::recovery::{Candidate, KnownToWechat, RefreshCandidates};
 use crate::error::Error;
 use crate::id::AuthorizerAppId;
-use crate::ladder::{AtWechat, Ladder, Rung};
-use crate::lease::{Lease, Need};
+use crate::row::Lease;
+use crate::row::authorizer::{Authorizer, Renewal, Standing};
+use crate::row::need::Need;
 use crate::time::{Deadline, Timestamp};
 use crate::token::{AuthorizerAccessToken, AuthorizerRefreshToken, Expiring, OVERLAP, Secret};
 use crate::wechat::{AuthorizerPage, Refusal};
@@ -14,12 +15,12 @@ use crate::wechat::{AuthorizerPage, Refusal};
 /// How often an authorizer's renewal starts over because the authorization changed under it.
 const MAX_ROUNDS: u32 = 3;
 
-impl Tokens {
+impl Component {
     /// An access token of an authorizer that answers `need`; of fresh ones, one read.
     ///
     /// # Errors
     /// [`Error::UnknownAuthorizer`], [`Error::AuthorizationRevoked`], [`Error::ReauthorizationRequired`], and those of
-    /// [`Tokens::component_token`].
+    /// [`Component::component_token`].
     pub async fn authorizer_token(
         &self,
         appid: &AuthorizerAppId,
@@ -64,7 +65,7 @@ impl Tokens {
     /// Takes WeChat's word, asked for when the row was `seen` so and just received, that an account is not authorized.
     ///
     /// # Errors
-    /// [`Error::Store`], as [`Tokens::change_authorizer`].
+    /// [`Error::Store`], as [`Component::change_authorizer`].
     pub async fn take_denial(
         &self,
         seen: Authorizer,
@@ -79,12 +80,12 @@ impl Tokens {
     /// Asks WeChat whether an authorizer is authorized: its info, and if that denies it, the list.
     ///
     /// # Errors
-    /// Those of [`Tokens::as_component`].
+    /// Those of [`Component::as_component`].
     pub async fn ask_wechat(
         &self,
         appid: &AuthorizerAppId,
         deadline: Deadline,
-    ) -> Result<AtWechat, Error> {
+    ) -> Result<KnownToWechat, Error> {
         let info = self
             .as_component(deadline, |token, component| async move {
                 self.wechat
@@ -93,7 +94,7 @@ impl Tokens {
             })
             .await;
         match info {
-            Ok(info) => return Ok(AtWechat::Authorized(info.granted.refresh_token)),
+            Ok(info) => return Ok(KnownToWechat::Authorized(info.granted.refresh_token)),
             Err(error) if error.is_refusal(&Refusal::NotAuthorized) => {}
             Err(error) => return Err(error),
         }
@@ -102,17 +103,17 @@ impl Tokens {
             let page = self.list_page(from, deadline).await?;
             let mut listed = page.authorizers.into_iter();
             if let Some(listed) = listed.find(|listed| listed.authorizer == *appid) {
-                return Ok(AtWechat::Authorized(listed.refresh_token));
+                return Ok(KnownToWechat::Authorized(listed.refresh_token));
             }
             offset = page.next;
         }
-        Ok(AtWechat::NotAuthorized)
+        Ok(KnownToWechat::NotAuthorized)
     }
 
     /// A page of WeChat's own list.
     ///
     /// # Errors
-    /// Those of [`Tokens::as_component`].
+    /// Those of [`Component::as_component`].
     pub async fn list_page(
         &self,
         offset: u64,
@@ -136,15 +137,15 @@ impl Tokens {
         deadline: Deadline,
     ) -> Result<Option<Expiring<AuthorizerAccessToken>>, Error> {
         let appid = &row.appid;
-        let mut ladder = Ladder::default();
+        let mut ladder = RefreshCandidates::default();
         let mut row = row.clone();
         loop {
             let candidate = match self.next_rung(&row, &mut ladder, deadline).await {
-                Ok(Rung::Token(token)) => token,
-                Ok(Rung::NoneLeft) => {
+                Ok(Candidate::Token(token)) => token,
+                Ok(Candidate::NoneLeft) => {
                     return self.give_up(row, lease, ladder.refused(), deadline).await;
                 }
-                Ok(Rung::NotAuthorized) => {
+                Ok(Candidate::NotAuthorized) => {
                     return self.note_revoked(row, lease, deadline).await;
                 }
                 Err(error) => return self.fail(row, lease, error, None, deadline).await,
@@ -187,11 +188,11 @@ impl Tokens {
     async fn next_rung(
         &self,
         row: &Authorizer,
-        ladder: &mut Ladder,
+        ladder: &mut RefreshCandidates,
         deadline: Deadline,
-    ) -> Result<Rung, Error> {
+    ) -> Result<Candidate, Error> {
         Ok(match ladder.untried(row) {
-            Some(untried) => Rung::Token(untried),
+            Some(untried) => Candidate::Token(untried),
             None => ladder.told(self.ask_wechat(&row.appid, deadline).await?),
         })
     }
@@ -227,8 +228,8 @@ impl Tokens {
         deadline: Deadline,
     ) -> Result<Option<T>, Error> {
         match self.ask_wechat(&row.appid, deadline).await {
-            Ok(AtWechat::NotAuthorized) => self.note_revoked(row, lease, deadline).await,
-            Ok(AtWechat::Authorized(_)) | Err(_) => {
+            Ok(KnownToWechat::NotAuthorized) => self.note_revoked(row, lease, deadline).await,
+            Ok(KnownToWechat::Authorized(_)) | Err(_) => {
                 self.fail(row, lease, error, None, deadline).await
             }
         }

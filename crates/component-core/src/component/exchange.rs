@@ -1,14 +1,14 @@
 //! One authorization code -> an authorizer's tokens, once, whoever brings the code.
 
-use crate::authorizer::{Authorizer, Evidence, Granted, MAX_CLOCK_SKEW, Standing};
+use crate::component::recovery::KnownToWechat;
+use crate::component::{Component, Kept};
 use crate::error::Error;
 use crate::id::AuthorizerAppId;
-use crate::ladder::AtWechat;
-use crate::lease::MAX_RENEWAL;
 use crate::push::notice::AuthorizationNotice;
-use crate::renew::{Kept, Tokens};
+use crate::row::MAX_RENEWAL;
+use crate::row::authorizer::{Authorizer, Evidence, GrantedTokens, Standing};
 use crate::store::CodeClaim;
-use crate::time::{Deadline, Timestamp};
+use crate::time::{Deadline, MAX_CLOCK_SKEW, Timestamp};
 use crate::token::{AuthorizationCode, Secret};
 use crate::wechat::Refusal;
 
@@ -43,12 +43,12 @@ pub enum Exchanged {
 /// How often to look whether somebody else has exchanged a code: for about three seconds.
 const MAX_LOOKS: u32 = 20;
 
-impl Tokens {
+impl Component {
     /// Exchanges a code, or finds that it was exchanged.
     ///
     /// # Errors
     /// [`Error::CodeSpent`] if WeChat refuses the code and nobody but WeChat knows whose it was; [`Error::Busy`] if
-    /// somebody else is at it for too long; those of [`Tokens::as_component`].
+    /// somebody else is at it for too long; those of [`Component::as_component`].
     pub async fn exchange(
         &self,
         code: &Secret<AuthorizationCode>,
@@ -158,7 +158,7 @@ impl Tokens {
     async fn keep_granted(
         &self,
         appid: &AuthorizerAppId,
-        granted: &Granted,
+        granted: &GrantedTokens,
         bringer: Bringer<'_>,
         deadline: Deadline,
     ) -> Result<Exchanged, Error> {
@@ -178,7 +178,7 @@ impl Tokens {
     async fn newer_than(
         &self,
         row: &Authorizer,
-        granted: &Granted,
+        granted: &GrantedTokens,
         deadline: Deadline,
     ) -> Timestamp {
         let surely = granted.asked_at - MAX_CLOCK_SKEW;
@@ -186,7 +186,7 @@ impl Tokens {
             return surely;
         }
         match self.ask_wechat(&row.appid, deadline).await {
-            Ok(AtWechat::Authorized(token)) if token == granted.refresh_token => {
+            Ok(KnownToWechat::Authorized(token)) if token == granted.refresh_token => {
                 row.revoked_at.max(row.auth_epoch)
             }
             Ok(_) | Err(_) => surely,
@@ -197,7 +197,7 @@ impl Tokens {
         &self,
         row: Authorizer,
         evidence: Evidence,
-        granted: &Granted,
+        granted: &GrantedTokens,
         bringer: Bringer<'_>,
         deadline: Deadline,
     ) -> Result<Exchanged, Error> {
@@ -240,17 +240,17 @@ impl Tokens {
             return Ok(Exchanged::Stored(Box::new(row)));
         }
         match self.ask_wechat(appid, deadline).await? {
-            AtWechat::Authorized(refresh_token) => {
+            KnownToWechat::Authorized(refresh_token) => {
                 tracing::warn!(authorizer_appid = %appid, "this authorization's code was spent: asked WeChat for its refresh token");
-                let granted = Granted {
+                let granted = GrantedTokens {
                     refresh_token,
-                    ..Granted::default()
+                    ..GrantedTokens::default()
                 };
                 let evidence = Evidence::At(notice.created_at);
                 self.take(row, evidence, &granted, bringer, deadline).await
             }
             // It was withdrawn since, and the notice of that may be lost.
-            AtWechat::NotAuthorized => {
+            KnownToWechat::NotAuthorized => {
                 self.take_denial(row, deadline).await?;
                 Ok(Exchanged::Superseded(appid.clone()))
             }

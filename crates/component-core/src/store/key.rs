@@ -1,0 +1,57 @@
+//! The keys of the table's rows, and the shard of the index `due` that each one is in.
+
+use crate::id::AuthorizerAppId;
+use crate::token::{AuthorizationCode, PreAuthCode, Secret};
+
+/// The newest verify ticket.
+pub(super) const TICKET: &str = "component#ticket";
+
+/// The component's own access token.
+pub(super) const COMPONENT_TOKEN: &str = "component#token";
+
+const AUTHORIZER: &str = "authorizer#";
+const NOTICE: &str = "notice#";
+
+/// The shards that authorizers and notices are spread over.
+pub const DUE_SHARDS: u64 = 16;
+
+/// The identity of a notice (SHA-256 of its plain text) in a key of the table, as a stream record
+/// has it.
+pub fn notice_key(pk: &str) -> Option<&str> {
+    pk.strip_prefix(NOTICE)
+}
+
+/// The app id in the key of an authorizer's row.
+pub(super) fn authorizer_key(pk: &str) -> Option<AuthorizerAppId> {
+    AuthorizerAppId::parse(pk.strip_prefix(AUTHORIZER)?).ok()
+}
+
+/// An authorizer's row.
+pub(super) fn authorizer(appid: &AuthorizerAppId) -> String {
+    format!("{AUTHORIZER}{appid}")
+}
+
+/// The claim on an authorization code, and its outcome.
+pub(super) fn code(code: &Secret<AuthorizationCode>) -> String {
+    format!("code#{}", code.sha256())
+}
+
+/// A notice, by the SHA-256 of its plain text.
+pub(super) fn notice(sha256: &str) -> String {
+    format!("{NOTICE}{sha256}")
+}
+
+/// For whom a pre-auth code was fetched.
+pub(super) fn preauth(code: &Secret<PreAuthCode>) -> String {
+    format!("preauth#{}", code.sha256())
+}
+
+/// One attempt to authorize.
+pub(super) fn start(state: &str) -> String {
+    format!("start#{state}")
+}
+
+/// The shard of an authorizer and of the notices about it.
+pub(super) fn shard(appid: &AuthorizerAppId) -> u64 {
+    appid.number() % DUE_SHARDS
+}
