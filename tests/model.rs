@@ -238,14 +238,14 @@ impl Model for Rules {
                     .is_some_and(|token| token.mark.number > 2)
             }),
             Property::sometimes("a row is due for one more renewal", |_, state: &State| {
-                state.is_calm() && state.row.token_seq < state.row.lease.seq
+                state.is_calm() && state.row.slot.token_seq < state.row.slot.lease.seq
             }),
             Property::sometimes(
                 "a lost answer is repaired by the list",
                 |rules: &Self, state: &State| {
                     state.left.timeouts < rules.left.timeouts
                         && state.row.standing == Standing::Authorized
-                        && state.row.access_token.is_none()
+                        && state.row.slot.token.is_none()
                 },
             ),
         ]

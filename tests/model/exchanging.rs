@@ -114,7 +114,9 @@ impl State {
                 let evidence = self.evidence(event, by, until);
                 self.take(rules, event, &row, evidence, &pair.granted(asked_at))
             }
-            Exchange::Refused if self.row.stands_since(self.event_at(event)) && rules.orders() => {
+            Exchange::Refused
+                if self.row.is_authorized_since(self.event_at(event)) && rules.orders() =>
+            {
                 Exchange::Stored
             }
             Exchange::Refused => Exchange::Healing {
@@ -223,15 +225,15 @@ impl State {
         evidence: Evidence,
         granted: &GrantedTokens,
     ) -> Exchange {
-        let now = self.clock();
+        let moment = self.moment();
         let ground = Ground {
             grant: Some(grant),
             ..Ground::default()
         };
         self.keep(rules.protocol, row, ground, |row| {
             let evidence = rules.protocol.evidence(row, evidence);
-            row.authorize(evidence, granted, now, 0.0)
-                .or_else(|| row.declined(evidence, granted, now, 0.0))
+            row.authorize(evidence, granted, moment)
+                .or_else(|| row.declined(evidence, granted, moment))
         });
         Exchange::Stored
     }

@@ -71,7 +71,7 @@ impl State {
         let renewing = Renewing {
             epoch: row.auth_epoch,
             seq: taken.seq,
-            token_seq: row.token_seq,
+            token_seq: row.slot.token_seq,
             until: taken.until.as_secs(),
             refused: Vec::new(),
             named: None,
@@ -83,9 +83,7 @@ impl State {
 
     fn turn(&self, need: &Need<AuthorizerAccessToken>) -> Turn<AuthorizerAccessToken> {
         let (row, now) = (&self.row, self.clock());
-        let token = row.access_token.as_ref();
-        let sure = token.map(|token| row.lease.vouched(token, row.doubted_from, now));
-        need.turn(sure.as_ref(), row.token_seq, row.lease, now, now + LEASE)
+        need.turn(&row.slot, now, now + LEASE)
     }
 
     /// Whether somebody who takes any token that is good is served one that WeChat has replaced: not by another authorization,
@@ -171,7 +169,8 @@ impl State {
         asked_at: u64,
     ) -> Worker {
         let lease = renewing.lease();
-        let holds = self.row.lease.seq == lease.seq && self.clock() < self.row.lease.until;
+        let holds =
+            self.row.slot.lease.seq == lease.seq && self.clock() < self.row.slot.lease.until;
         if rules.protocol == Protocol::LeaseOnly && !holds {
             return Worker::Idle;
         }
@@ -181,7 +180,7 @@ impl State {
             access_token: Issued {
                 token: pair.access.read(ACCESS_LIFE_SECS, asked_at),
                 asked_at: Timestamp::from_secs(asked_at),
-                in_doubt: false,
+                after_unanswered_try: false,
             },
             refresh_token: pair.refresh.refresh(),
         };
@@ -190,16 +189,17 @@ impl State {
             refused: &renewing.refused,
             ..Ground::default()
         };
+        let moment = self.moment();
         self.keep(rules.protocol, &renewing.row, ground, |row| {
             let lease = rules.protocol.lease(row, lease);
-            row.renewed(lease, &renewal, ladder.refused(), 0.0)
+            row.renewed(lease, &renewal, ladder.refused(), moment)
         });
         Worker::Idle
     }
 
     fn fail(&mut self, rules: &Rules, renewing: &Renewing, in_doubt: Option<u64>) -> Worker {
         let (lease, now) = (renewing.lease(), self.clock());
-        let retry_after = Some(renewing.row.backoff(now, 0.0));
+        let retry_after = Some(renewing.row.backoff(self.moment()));
         let failure = Failure::passing("wechat_unavailable".to_owned(), now);
         let ground = renewing.ground();
         self.keep(rules.protocol, &renewing.row, ground, |row| {

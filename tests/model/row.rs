@@ -5,8 +5,8 @@ use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
 use component_core::id::AuthorizerAppId;
-use component_core::row::LeaseSlot;
 use component_core::row::authorizer::Authorizer;
+use component_core::row::{LeaseSlot, TokenSlot};
 use component_core::time::Timestamp;
 use component_core::token::{AuthorizerAccessToken, AuthorizerRefreshToken, Expiring, Secret};
 
@@ -70,7 +70,7 @@ impl Row {
     }
 
     pub(super) fn access(&self) -> Option<Access> {
-        self.access_token.as_ref().map(|token| Access {
+        self.slot.token.as_ref().map(|token| Access {
             mark: Mark::of(&token.secret),
             until: token.expires_at.as_secs(),
         })
@@ -136,31 +136,34 @@ fn key(row: &Authorizer) -> u64 {
         revoked_at,
         refresh_token,
         history,
-        access_token,
-        doubted_from,
-        token_seq,
-        lease: LeaseSlot { seq, until },
+        slot,
         failures,
-        failure,
         due_at,
         permission_sets,
         name: _,
         reference: _,
-        reference_at: _,
+        denied_at,
         ttl,
     } = row;
+    let TokenSlot {
+        token,
+        token_seq,
+        lease: LeaseSlot { seq, until },
+        doubted_from,
+        failure,
+    } = slot;
     let mut hasher = DefaultHasher::new();
     (*generation == 0, *standing as u8, auth_epoch, revoked_at).hash(&mut hasher);
     refresh_token.as_ref().map(Mark::of).hash(&mut hasher);
     for token in history {
         Mark::of(token).hash(&mut hasher);
     }
-    let access = access_token.as_ref();
-    access
+    token
+        .as_ref()
         .map(|token| (Mark::of(&token.secret), token.expires_at))
         .hash(&mut hasher);
     (history.len(), doubted_from, token_seq, seq, until).hash(&mut hasher);
     let failure = failure.as_ref().map(|failure| failure.until);
-    (failures, failure, due_at, permission_sets, ttl).hash(&mut hasher);
+    (failures, failure, due_at, permission_sets, denied_at, ttl).hash(&mut hasher);
     hasher.finish()
 }

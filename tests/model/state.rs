@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use component_core::row::Lease;
 use component_core::row::authorizer::{Authorizer, Evidence, Standing};
-use component_core::time::Timestamp;
+use component_core::time::{Moment, Timestamp};
 
 use super::Protocol;
 use super::row::{Mark, Row};
@@ -115,6 +115,14 @@ impl State {
         Timestamp::from_secs(self.now)
     }
 
+    /// The time, without chance: the model plays every order by itself.
+    pub(super) fn moment(&self) -> Moment {
+        Moment {
+            now: self.clock(),
+            jitter: 0.0,
+        }
+    }
+
     /// The merchant confirms, which takes him more than a second.
     pub(super) fn authorize(&mut self) {
         self.pass(1);
@@ -213,7 +221,7 @@ impl State {
         // When WeChat was asked and denied, nobody knows when it was revoked: then what is late may be taken for newer, if
         // no token is handed out before WeChat is asked again.
         let undated = self.row.revoked_at <= self.row.auth_epoch;
-        let asks = next.access_token.is_none() && next.due_at.is_some();
+        let asks = next.slot.token.is_none() && next.due_at.is_some();
         if rises && ground.grant.is_none_or(is_late) && !(undated && asks) {
             return Some(Broken::Comeback);
         }
@@ -275,7 +283,7 @@ impl Protocol {
         match self {
             Self::NoEpoch => Lease {
                 epoch: row.auth_epoch,
-                seq: lease.seq.max(row.token_seq),
+                seq: lease.seq.max(row.slot.token_seq),
                 ..lease
             },
             _ => lease,

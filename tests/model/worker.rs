@@ -120,7 +120,7 @@ impl State {
                 is_due.then(|| self.take_turn(&need)).flatten()
             }
             Job::Replace => {
-                let token = self.row.access_token.clone()?;
+                let token = self.row.slot.token.clone()?;
                 let need = Need::preferably(Duration::from_mins(5)).replacing(token.secret);
                 self.take_turn(&need)
             }
@@ -233,7 +233,7 @@ impl State {
     }
 
     fn take_listed(&mut self, rules: &Rules, told: Told) -> Worker {
-        let (row, now) = (self.row.clone(), self.clock());
+        let (row, moment) = (self.row.clone(), self.moment());
         match told {
             Told::Authorized { event, at, refresh } => {
                 let ground = Ground {
@@ -243,7 +243,7 @@ impl State {
                 let at = Timestamp::from_secs(at);
                 let refresh = refresh.map(Mark::refresh);
                 self.keep(rules.protocol, &row, ground, |row| {
-                    row.listed(at, refresh.as_ref(), now, 0.0)
+                    row.listed(at, refresh.as_ref(), moment)
                 });
                 Worker::Idle
             }

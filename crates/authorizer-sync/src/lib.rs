@@ -54,7 +54,7 @@ impl AuthorizerSync {
             && row.name.is_none()
             && let Err(error) = self.component.describe(&appid, deadline).await
         {
-            tracing::warn!(authorizer_appid = %appid, reference = row.reference, "no name for this authorizer: {error}");
+            tracing::warn!(authorizer_appid = %appid, reference = row.reference(), "no name for this authorizer: {error}");
         }
         Ok(())
     }

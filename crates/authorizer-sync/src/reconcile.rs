@@ -114,12 +114,10 @@ impl AuthorizerSync {
     ) -> Result<Kept<Authorizer>, Error> {
         let component = &self.component;
         let before = component.store.authorizer(&entry.authorizer).await?;
-        let now = component.clock.now();
-        // Spreads what comes in one run over the refreshers' time.
-        let jitter = component.clock.jitter();
-        let next = |row: &Authorizer| {
-            row.listed(entry.auth_time, entry.refresh_token.as_ref(), now, jitter)
-        };
+        // The jitter spreads what comes in one run over the refreshers' time.
+        let moment = component.clock.moment();
+        let next =
+            |row: &Authorizer| row.listed(entry.auth_time, entry.refresh_token.as_ref(), moment);
         component.change_authorizer(before, next, deadline).await
     }
 
@@ -156,7 +154,7 @@ impl AuthorizerSync {
     async fn ask_for(&self, appid: &AuthorizerAppId, deadline: Deadline) -> Result<(), Error> {
         let component = &self.component;
         let row = component.store.authorizer(appid).await?;
-        tracing::warn!(authorizer_appid = %appid, reference = row.reference, "this authorizer is absent from WeChat's list");
+        tracing::warn!(authorizer_appid = %appid, reference = row.reference(), "this authorizer is absent from WeChat's list");
         if let KnownToWechat::NotAuthorized = component.ask_wechat(appid, deadline).await? {
             component.take_denial(row, deadline).await?;
         }
@@ -195,12 +193,12 @@ impl Run {
         self.failed_in_a_row = 0;
         if let Kept::Changed(row) = &kept {
             self.changed += 1;
-            tracing::info!(authorizer_appid = %row.appid, reference = row.reference, "took this authorizer over from WeChat's list");
+            tracing::info!(authorizer_appid = %row.appid, reference = row.reference(), "took this authorizer over from WeChat's list");
         }
         let row = kept.row();
         if row.standing == Standing::ReauthorizationRequired {
             self.reauthorization_required += 1;
-            tracing::error!(authorizer_appid = %row.appid, reference = row.reference, "this authorizer must authorize again: WeChat lists no refresh token that works");
+            tracing::error!(authorizer_appid = %row.appid, reference = row.reference(), "this authorizer must authorize again: WeChat lists no refresh token that works");
         }
     }
 

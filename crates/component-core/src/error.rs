@@ -91,8 +91,8 @@ impl Error {
     }
 
     /// Whether a call to WeChat may have taken effect although it failed.
-    pub(crate) fn is_in_doubt(&self) -> bool {
-        matches!(self, Self::Wechat(error) if error.is_in_doubt())
+    pub(crate) fn may_have_taken_effect(&self) -> bool {
+        matches!(self, Self::Wechat(error) if error.may_have_taken_effect())
     }
 
     /// What a row remembers of it after the failure `before`: see [`Error::remembered`].

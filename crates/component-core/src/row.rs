@@ -1,4 +1,5 @@
-//! A row whose token is renewed: the lease on it, and why a renewal failed. No I/O, no clock.
+//! A row whose token is renewed: the token, the lease under which it is renewed, and why a renewal
+//! failed. No I/O, no clock.
 
 use std::time::Duration;
 
@@ -9,12 +10,33 @@ pub mod authorizer;
 pub mod component_token;
 pub mod need;
 
-/// Who may renew the token of a row, and until when nobody else should.
+/// A token that is renewed, as a row holds it.
 ///
-/// The lease saves calls; it never guards what WeChat gave, since its holder may be slower than anybody thought.
+/// The token is *in doubt* from a moment on if WeChat may have issued another one that is not
+/// stored here: the stored one then dies at the end of the overlap, without anything in the row
+/// telling so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenSlot<K> {
+    /// The newest token stored.
+    pub token: Option<Expiring<K>>,
+    /// The lease that brought it.
+    pub token_seq: u64,
+    /// Who may renew it now.
+    pub lease: LeaseSlot,
+    /// From then on WeChat may have replaced `token` unseen.
+    pub doubted_from: Option<Timestamp>,
+    /// Why the last renewal failed, if it did.
+    pub failure: Option<Failure>,
+}
+
+/// Who may renew the token of a row, and until when no other caller should.
+///
+/// The lease saves calls. It never guards what WeChat gave, since a holder can be slower than its
+/// lease is long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LeaseSlot {
-    /// Grows with every lease, and with whatever else may have made WeChat's newest token another one than the row's.
+    /// Grows with every lease, and with every event that may have made WeChat's newest token
+    /// another one than the row's.
     pub seq: u64,
     /// When the holder's time is up; in the past, or zero, when the slot is free.
     pub until: Timestamp,
@@ -27,8 +49,43 @@ pub struct Lease {
     pub epoch: Timestamp,
     /// Its number.
     pub seq: u64,
-    /// The lease whose answer stood when it was taken.
+    /// The lease whose answer was stored when it was taken.
     pub token_seq: u64,
+}
+
+/// An access token as WeChat gave it.
+#[derive(Clone, Debug)]
+pub struct Issued<K> {
+    /// The token.
+    pub token: Expiring<K>,
+    /// When WeChat was asked for it. Of two tokens asked for at the same time, either may be the
+    /// newer one, and ends the other.
+    pub asked_at: Timestamp,
+    /// Whether an earlier try of the call got no answer: WeChat may serve that try after this one.
+    pub after_unanswered_try: bool,
+}
+
+/// A slot once WeChat has answered the holder of a lease.
+#[derive(Debug)]
+pub struct Renewed<K> {
+    /// The slot now.
+    pub slot: TokenSlot<K>,
+    /// How the answer compares with those to other leases.
+    pub order: Order,
+    /// Whether another call may have reached WeChat after this one, so that the token in the slot
+    /// is in doubt.
+    pub overlapped: bool,
+}
+
+/// How an answer compares with those to other leases on the same row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// No later lease was taken.
+    Last,
+    /// A later lease was taken, and has brought no token yet.
+    Newest,
+    /// A later lease has brought its token.
+    Overtaken,
 }
 
 /// Why the last renewal of a token failed.
@@ -38,29 +95,174 @@ pub struct Failure {
     pub error: String,
     /// How many refusals in a row it makes; zero if WeChat did not refuse but could not be asked.
     pub refusals: u32,
-    /// Until then it would be no different: callers are told so, instead of WeChat being asked for each of them.
+    /// Until then another try would end alike: callers are told so, and WeChat is not called.
     pub until: Timestamp,
 }
 
-/// The longest time for a renewal, its waiting included, however long the invocation may take: it bounds the lease, and
-/// with it how long a crash keeps others from trying.
+/// The longest time for a renewal, its waiting included, however long the invocation may take: it
+/// bounds the lease, and with it how long a crash keeps other callers from trying.
 pub const MAX_RENEWAL: Duration = Duration::from_secs(20);
 
-/// By this much a lease outlives its holder's deadline, which is itself up to three seconds before the function's own.
+/// By this much a lease outlives its holder's deadline, which is itself up to three seconds before
+/// the function's own.
 pub const LEASE_MARGIN: Duration = Duration::from_secs(4);
 
-/// No lease lasts longer, and a second for rounding.
+/// No lease lasts longer; the second is for rounding.
 pub const LONGEST_LEASE: Duration = MAX_RENEWAL
     .saturating_add(LEASE_MARGIN)
     .saturating_add(Duration::from_secs(1));
 
-/// After the first refusal; doubled with each further one. Short enough to notice when the cause is mended, and long
-/// enough that a thousand callers are no storm of calls.
+/// After the first refusal; doubled with each further one. Short enough to notice when the cause is
+/// mended, and long enough that a thousand callers are no storm of calls.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 
-/// The schedule tries every five minutes whatever was refused, so nobody else need try more seldom than that. More often
-/// would use up a day's quota of calls by calls that are refused.
+/// The schedule tries every five minutes whatever was refused, so no other caller need wait longer
+/// than that. Trying more often would use up a day's quota of calls by calls that are refused.
 const MAX_PAUSE: Duration = Duration::from_mins(5);
+
+impl<K> Default for TokenSlot<K> {
+    fn default() -> Self {
+        Self {
+            token: None,
+            token_seq: 0,
+            lease: LeaseSlot::default(),
+            doubted_from: None,
+            failure: None,
+        }
+    }
+}
+
+impl<K: Clone> TokenSlot<K> {
+    /// The token with the expiry until which it certainly works at WeChat, as far as is known at
+    /// `now`.
+    pub fn trusted(&self, now: Timestamp) -> Option<Expiring<K>> {
+        let doubted_from = earliest(self.doubted_from, self.lease.abandoned_from(now));
+        self.token.as_ref().map(|token| token.until(doubted_from))
+    }
+
+    /// The slot once its lease is taken at `now`. A holder that never came back leaves a doubt.
+    #[must_use]
+    pub fn leased(&self, lease: LeaseSlot, now: Timestamp) -> Self {
+        Self {
+            lease,
+            doubted_from: earliest(self.doubted_from, self.lease.abandoned_from(now)),
+            ..self.clone()
+        }
+    }
+
+    /// The slot once WeChat has answered the holder of `lease`: the token of the highest lease
+    /// wins.
+    ///
+    /// If another answer came while this call was under way, or an earlier try of it got none,
+    /// either call may have reached WeChat last. The token of the other one dies with the overlap,
+    /// so the stored one is in doubt from then on.
+    pub fn renewed(&self, lease: Lease, issued: &Issued<K>) -> Renewed<K> {
+        let order = self.order(lease);
+        let mut slot = self.clone();
+        slot.lease = self.lease.released(lease.seq);
+        if order != Order::Overtaken {
+            slot.token = Some(issued.token.clone());
+            slot.token_seq = lease.seq;
+            slot.failure = None;
+        }
+        if order == Order::Last {
+            // If a later lease exists, its token is newer than this one: then the doubt which that
+            // lease has set stays.
+            slot.doubted_from = None;
+        }
+        let overlapped = lease.token_seq != self.token_seq || issued.after_unanswered_try;
+        if overlapped {
+            slot.doubt(issued.asked_at + OVERLAP);
+        }
+        Renewed {
+            slot,
+            order,
+            overlapped,
+        }
+    }
+
+    /// The slot when the holder of `lease` may have been issued a token that it never saw: the
+    /// stored one is in doubt from `from` on.
+    #[must_use]
+    pub fn doubted(mut self, lease: Lease, from: Timestamp) -> Self {
+        if self.order(lease) != Order::Overtaken {
+            self.doubt(from);
+        }
+        self
+    }
+
+    /// The slot once the holder of `lease` has given up. The token stays.
+    ///
+    /// The failure is not noted if a later lease has brought a token: the renewal did not fail.
+    #[must_use]
+    pub fn failed(&self, lease: Lease, failure: &Failure) -> Self {
+        let mut next = self.clone();
+        next.lease = self.lease.released(lease.seq);
+        if self.order(lease) != Order::Overtaken {
+            next.failure = Some(failure.clone());
+        }
+        next
+    }
+
+    /// A slot with `token`, or without one, for which no answer that is still under way counts any
+    /// more.
+    #[must_use]
+    pub fn cleared(&self, token: Option<Expiring<K>>) -> Self {
+        let lease = self.lease.superseded();
+        Self {
+            token,
+            token_seq: lease.seq,
+            lease,
+            doubted_from: None,
+            failure: None,
+        }
+    }
+
+    /// How an answer to `lease` compares with those to other leases.
+    pub fn order(&self, lease: Lease) -> Order {
+        if lease.seq < self.token_seq {
+            Order::Overtaken
+        } else if lease.seq == self.lease.seq {
+            Order::Last
+        } else {
+            Order::Newest
+        }
+    }
+
+    /// Puts the token in doubt from `from` on, if it is not from an earlier moment on.
+    pub(crate) fn doubt(&mut self, from: Timestamp) {
+        self.doubted_from = earliest(self.doubted_from, Some(from));
+    }
+}
+
+impl LeaseSlot {
+    /// The slot once the holder of `seq` has finished; that of a later holder is left alone.
+    #[must_use]
+    pub(crate) fn released(self, seq: u64) -> Self {
+        let until = if self.seq == seq {
+            Timestamp::default()
+        } else {
+            self.until
+        };
+        Self { until, ..self }
+    }
+
+    /// The slot when all leases so far are to count for nothing.
+    #[must_use]
+    pub(crate) fn superseded(self) -> Self {
+        Self {
+            seq: self.seq + 1,
+            until: Timestamp::default(),
+        }
+    }
+
+    /// If the holder has let the lease expire without giving it back: from when on the token it may
+    /// have been issued has ended the stored one.
+    fn abandoned_from(self, now: Timestamp) -> Option<Timestamp> {
+        let abandoned = self.until != Timestamp::default() && self.until <= now;
+        abandoned.then(|| self.until + OVERLAP - LONGEST_LEASE)
+    }
+}
 
 impl Failure {
     /// A failure that may pass at any moment.
@@ -84,80 +286,18 @@ impl Failure {
     }
 }
 
-impl LeaseSlot {
-    /// The slot once the holder of `seq` has finished; that of a later holder is left alone.
-    #[must_use]
-    pub fn released(self, seq: u64) -> Self {
-        let until = if self.seq == seq {
-            Timestamp::default()
-        } else {
-            self.until
-        };
-        Self { until, ..self }
-    }
-
-    /// From when on the token of this slot's row may be dead: somebody who had the lease may have renewed it unseen. He has
-    /// `noted` so, or he has died and left the lease as it was.
-    pub fn doubted_from(self, noted: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
-        let abandoned = self.until != Timestamp::default() && self.until <= now;
-        let abandoned_from = abandoned.then(|| self.until + OVERLAP - LONGEST_LEASE);
-        earliest(noted, abandoned_from)
-    }
-
-    /// The token of this slot's row with the end to which it is surely good.
-    pub fn vouched<K: Clone>(
-        self,
-        token: &Expiring<K>,
-        noted: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Expiring<K> {
-        token.vouched(self.doubted_from(noted, now))
-    }
-
-    /// The slot when all leases so far are to count for nothing.
-    #[must_use]
-    pub fn superseded(self) -> Self {
-        Self {
-            seq: self.seq + 1,
-            until: Timestamp::default(),
-        }
-    }
-}
-
-/// Of two moments from which on a token is in doubt, the one that counts.
-pub(crate) fn earliest(
-    noted: Option<Timestamp>,
-    from: impl Into<Option<Timestamp>>,
-) -> Option<Timestamp> {
-    noted.into_iter().chain(from.into()).min()
-}
-
-impl<K: Clone> Expiring<K> {
-    /// The same with the end to which it is surely good, if it is to be doubted from some moment on.
-    pub(crate) fn vouched(&self, doubted_from: Option<Timestamp>) -> Self {
-        let expires_at = self.expires_at;
-        Self {
-            secret: self.secret.clone(),
-            expires_at: doubted_from.map_or(expires_at, |from| expires_at.min(from)),
-        }
-    }
-}
-
-/// An access token as WeChat gave it.
-#[derive(Clone, Debug)]
-pub struct Issued<K> {
-    /// The token.
-    pub token: Expiring<K>,
-    /// When WeChat was asked for it: one that it was asked for at the same time may be newer, and end this one.
-    pub asked_at: Timestamp,
-    /// Whether WeChat was asked before in vain: it may take that call up after this one.
-    pub in_doubt: bool,
-}
-
 impl<K: Clone> Issued<K> {
-    /// The token with the end to which it is surely good.
-    pub fn vouched(&self) -> Expiring<K> {
-        let doubted_from = self.in_doubt.then(|| self.asked_at + OVERLAP);
-        self.token.vouched(doubted_from)
+    /// The token with the expiry until which it certainly works, whatever became of earlier tries.
+    pub fn trusted(&self) -> Expiring<K> {
+        let doubted_from = self.after_unanswered_try.then(|| self.asked_at + OVERLAP);
+        self.token.until(doubted_from)
     }
 }
+
+/// The earlier of two moments, of which either may be missing.
+fn earliest(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    one.into_iter().chain(other).min()
+}
+
+#[cfg(test)]
+mod tests;

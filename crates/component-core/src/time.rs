@@ -40,7 +40,7 @@ impl fmt::Display for Timestamp {
 impl Add<Duration> for Timestamp {
     type Output = Self;
 
-    /// Part seconds count as whole ones: what must last until then, lasts.
+    /// Part seconds count as whole ones: the sum rounds up.
     fn add(self, duration: Duration) -> Self {
         let whole = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
         Self(self.0.saturating_add(whole))
@@ -53,6 +53,15 @@ impl Sub<Duration> for Timestamp {
     fn sub(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(duration.as_secs()))
     }
+}
+
+/// What a decision takes from the clock: the time, and chance.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The time.
+    pub now: Timestamp,
+    /// A number from 0 up to 1 that spreads what would otherwise happen at once.
+    pub jitter: f64,
 }
 
 /// Tells the time, waits, and spreads what would otherwise happen at once.
@@ -81,7 +90,7 @@ impl Clock {
 
     /// A clock that asks `now`, and on which a second passes in `1 / pace` seconds of waiting.
     ///
-    /// For whoever runs the functions against a time of his own.
+    /// For tests and simulations, which run the functions against a time of their own.
     pub fn told(now: impl Fn() -> Timestamp + Send + Sync + 'static, pace: u32) -> Self {
         Self {
             source: Source::Told(Arc::new(now)),
@@ -110,6 +119,14 @@ impl Clock {
     /// A number from 0 up to 1, another each time.
     pub fn jitter(&self) -> f64 {
         (self.jitter)()
+    }
+
+    /// The time and a number for a decision that is taken now.
+    pub fn moment(&self) -> Moment {
+        Moment {
+            now: self.now(),
+            jitter: self.jitter(),
+        }
     }
 
     /// Waits `duration` of this clock's time.

@@ -115,6 +115,18 @@ impl<K> Expiring<K> {
     }
 }
 
+impl<K: Clone> Expiring<K> {
+    /// The token with its expiry moved forward to `until`, if that is earlier.
+    #[must_use]
+    pub fn until(&self, until: Option<Timestamp>) -> Self {
+        let expires_at = self.expires_at;
+        Self {
+            expires_at: until.map_or(expires_at, |until| expires_at.min(until)),
+            ..self.clone()
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

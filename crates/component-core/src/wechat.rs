@@ -87,8 +87,8 @@ pub const MAX_PAGE: u64 = 500;
 /// What a call has given.
 struct Answered<T> {
     answer: T,
-    /// Whether it was tried before without an answer.
-    in_doubt: bool,
+    /// Whether an earlier try got no answer.
+    after_unanswered_try: bool,
 }
 
 impl Wechat {
@@ -150,8 +150,10 @@ impl Wechat {
             "component_verify_ticket": ticket.expose(),
         });
         let asked_at = self.clock.now();
-        let Answered { answer, in_doubt }: Answered<answer::ComponentToken> =
-            self.call(ENDPOINT, None, &body, deadline).await?;
+        let Answered {
+            answer,
+            after_unanswered_try,
+        }: Answered<answer::ComponentToken> = self.call(ENDPOINT, None, &body, deadline).await?;
         let token = expiring(
             asked_at,
             &answer.component_access_token,
@@ -160,7 +162,7 @@ impl Wechat {
         Ok(Issued {
             token: token.ok_or_else(|| unreadable(ENDPOINT))?,
             asked_at,
-            in_doubt,
+            after_unanswered_try,
         })
     }
 
@@ -241,7 +243,10 @@ impl Wechat {
             "authorizer_refresh_token": refresh_token.expose(),
         });
         let asked_at = self.clock.now();
-        let Answered { answer, in_doubt }: Answered<answer::AuthorizerToken> =
+        let Answered {
+            answer,
+            after_unanswered_try,
+        }: Answered<answer::AuthorizerToken> =
             self.call(ENDPOINT, Some(token), &body, deadline).await?;
         let access_token = expiring(
             asked_at,
@@ -253,7 +258,7 @@ impl Wechat {
             access_token: Issued {
                 token: access_token.ok_or_else(|| unreadable(ENDPOINT))?,
                 asked_at,
-                in_doubt,
+                after_unanswered_try,
             },
             refresh_token: sent_back
                 .and_then(Secret::parse)
@@ -331,14 +336,19 @@ impl Wechat {
         body: &Value,
         deadline: Deadline,
     ) -> Result<Answered<T>, Error> {
-        let (mut tried, mut in_doubt) = (0, false);
+        let (mut tried, mut unanswered) = (0, false);
         loop {
             let mut error = match self.try_call(endpoint, token, body, deadline).await {
-                Ok(answer) => return Ok(Answered { answer, in_doubt }),
+                Ok(answer) => {
+                    return Ok(Answered {
+                        answer,
+                        after_unanswered_try: unanswered,
+                    });
+                }
                 Err(error) => error,
             };
-            in_doubt |= error.fault.is_no_answer();
-            error.in_doubt = in_doubt;
+            unanswered |= error.fault.is_no_answer();
+            error.unanswered = unanswered;
             let backoff = FIRST_BACKOFF * (1 << tried);
             tried += 1;
             if !error.is_transient() || tried == MAX_TRIES || deadline.remaining() <= backoff {

@@ -1,6 +1,6 @@
 //! An authorizer's tokens: its refresh token makes them, or an older one, or the one that WeChat names.
 
-use super::lease::{Leased, Taken};
+use super::lease::Taken;
 use super::{Component, Kept};
 use crate::component::recovery::{Candidate, KnownToWechat, RefreshCandidates};
 use crate::error::Error;
@@ -29,7 +29,7 @@ impl Component {
     ) -> Result<Expiring<AuthorizerAccessToken>, Error> {
         for _round in 0..MAX_ROUNDS {
             let row = self.store.authorizer(appid).await?;
-            let deadline = self.patience(need, row.token(), deadline);
+            let deadline = self.patience(need, &row.slot, deadline);
             let (row, lease) = match self.take_turn(row, need, deadline).await? {
                 Taken::Token(token) => return Ok(token),
                 Taken::Lease(row, lease) => (row, lease),
@@ -43,7 +43,7 @@ impl Component {
                     return Ok(token);
                 }
                 Ok(_) => {}
-                Err(error) => return self.ease(need, row.token(), error),
+                Err(error) => return self.ease(need, &row.slot, error),
             }
         }
         Err(Error::Busy("this authorizer"))
@@ -163,10 +163,10 @@ impl Component {
                     ladder.accept(&candidate);
                     let kept = self.keep_renewal(row, lease, &renewal, ladder.refused(), deadline);
                     let kept = kept.await;
-                    return Ok(kept.then(|| renewal.access_token.vouched()));
+                    return Ok(kept.then(|| renewal.access_token.trusted()));
                 }
                 Err(error) if error.is_refusal(&Refusal::RefreshToken) => {
-                    tracing::warn!(authorizer_appid = %appid, reference = row.reference, "WeChat refuses a refresh token; looking for another");
+                    tracing::warn!(authorizer_appid = %appid, reference = row.reference(), "WeChat refuses a refresh token; looking for another");
                     ladder.refuse(candidate);
                     match self.store.authorizer(appid).await {
                         Ok(current) if current.is_overtaken(lease) => return Ok(None),
@@ -206,8 +206,8 @@ impl Component {
         refused: &[Secret<AuthorizerRefreshToken>],
         deadline: Deadline,
     ) -> bool {
-        let jitter = self.clock.jitter();
-        let next = |row: &Authorizer| row.renewed(lease, renewal, refused, jitter);
+        let moment = self.clock.moment();
+        let next = |row: &Authorizer| row.renewed(lease, renewal, refused, moment);
         match self.keep(row, next, deadline).await {
             Ok(Kept::Changed(row)) => row.standing == Standing::Authorized,
             Ok(Kept::Unchanged(_over)) => false,
@@ -245,13 +245,12 @@ impl Component {
         asked_at: Option<Timestamp>,
         deadline: Deadline,
     ) -> Result<T, Error> {
-        let retry_after = (!error.is_component_wide())
-            .then(|| row.backoff(self.clock.now(), self.clock.jitter()));
+        let retry_after = (!error.is_component_wide()).then(|| row.backoff(self.clock.moment()));
         let surely_until = asked_at
-            .filter(|_| error.is_in_doubt())
+            .filter(|_| error.may_have_taken_effect())
             .map(|asked_at| asked_at + OVERLAP);
         let next = |row: &Authorizer| {
-            let failure = error.to_failure(row.failure.as_ref(), self.clock.now());
+            let failure = error.to_failure(row.slot.failure.as_ref(), self.clock.now());
             let next = row.failed(lease, &failure, retry_after);
             Some(match surely_until {
                 Some(until) => next.doubted(lease, until),
@@ -278,7 +277,7 @@ impl Component {
             Standing::ReauthorizationRequired if !row.is_over(lease) => {
                 tracing::error!(
                     authorizer_appid = %row.appid,
-                    reference = row.reference,
+                    reference = row.reference(),
                     "WeChat refuses every refresh token of this authorizer: it must authorize again"
                 );
                 Err(Error::ReauthorizationRequired(row.appid))
@@ -298,7 +297,7 @@ impl Component {
         let row = self.keep(row, next, deadline).await?.row();
         match row.standing {
             Standing::Revoked => {
-                tracing::warn!(authorizer_appid = %row.appid, reference = row.reference, "WeChat says that this authorizer has revoked its authorization");
+                tracing::warn!(authorizer_appid = %row.appid, reference = row.reference(), "WeChat says that this authorizer has revoked its authorization");
                 Err(Error::AuthorizationRevoked(row.appid))
             }
             _ => Ok(None),

@@ -202,11 +202,10 @@ impl Component {
         deadline: Deadline,
     ) -> Result<Exchanged, Error> {
         let appid = row.appid.clone();
-        let now = self.clock.now();
-        let jitter = self.clock.jitter();
+        let moment = self.clock.moment();
         let next = |row: &Authorizer| {
-            let Some(next) = row.authorize(evidence, granted, now, jitter) else {
-                return row.declined(evidence, granted, now, jitter);
+            let Some(next) = row.authorize(evidence, granted, moment) else {
+                return row.declined(evidence, granted, moment);
             };
             Some(bringer.name(&next).unwrap_or(next))
         };
@@ -217,7 +216,7 @@ impl Component {
         if row.standing == Standing::ReauthorizationRequired {
             tracing::error!(
                 authorizer_appid = %appid,
-                reference = row.reference,
+                reference = row.reference(),
                 "WeChat gave no refresh token for this authorizer: it must authorize again"
             );
         }
@@ -234,7 +233,7 @@ impl Component {
     ) -> Result<Exchanged, Error> {
         let appid = &notice.authorizer;
         let row = self.store.authorizer(appid).await?;
-        if row.stands_since(notice.created_at) {
+        if row.is_authorized_since(notice.created_at) {
             let next = |row: &Authorizer| bringer.name(row);
             let row = self.change_authorizer(row, next, deadline).await?.row();
             return Ok(Exchanged::Stored(Box::new(row)));

@@ -1,4 +1,5 @@
-//! Whose turn it is: the lease on a row, waiting for its holder, and the write that keeps what WeChat gave.
+//! Whose turn it is: the lease on a row, waiting for its holder, and the write that keeps what
+//! WeChat gave.
 
 use std::time::Duration;
 
@@ -7,47 +8,47 @@ use crate::error::Error;
 use crate::row::authorizer::{Authorizer, Standing};
 use crate::row::component_token::ComponentToken;
 use crate::row::need::{Need, Turn};
-use crate::row::{Failure, LEASE_MARGIN, Lease, LeaseSlot, MAX_RENEWAL};
+use crate::row::{LEASE_MARGIN, Lease, LeaseSlot, MAX_RENEWAL, TokenSlot};
 use crate::store::{Store, Swap};
 use crate::time::{Deadline, Timestamp};
 use crate::token::{AuthorizerAccessToken, ComponentAccessToken, Expiring};
 use crate::wechat::CALL_TIMEOUT;
 
 /// A row with a token that one caller at a time renews.
-pub(super) trait Leased: Sized {
+pub(super) trait Row: Sized {
     type Kind: Clone;
 
-    fn token(&self) -> Option<&Expiring<Self::Kind>>;
-    /// From when on it may be dead, if somebody may have renewed it unseen.
-    fn doubted_from(&self) -> Option<Timestamp>;
-    /// The lease whose answer the token is.
-    fn token_seq(&self) -> u64;
-    fn slot(&self) -> LeaseSlot;
+    fn slot(&self) -> &TokenSlot<Self::Kind>;
     #[must_use]
-    fn leased(&self, slot: LeaseSlot, now: Timestamp) -> Self;
-    fn failure(&self) -> Option<&Failure>;
+    fn leased(&self, lease: LeaseSlot, now: Timestamp) -> Self;
+    /// The authorization that the row holds.
     fn epoch(&self) -> Timestamp;
     /// Whether its token may be handed out at all.
     fn check(&self, now: Timestamp) -> Result<(), Error>;
     fn read(&self, store: &Store) -> impl Future<Output = Result<Self, Error>> + Send;
-    fn swap(&self, store: &Store) -> impl Future<Output = Result<Swap<Self>, Error>> + Send;
+    /// Writes `next` if the table still holds this row.
+    fn swap(
+        &self,
+        next: &Self,
+        store: &Store,
+    ) -> impl Future<Output = Result<Swap<Self>, Error>> + Send;
 }
 
 /// Whose turn it was.
-pub(super) enum Taken<R: Leased> {
+pub(super) enum Taken<R: Row> {
     Token(Expiring<R::Kind>),
     Lease(R, Lease),
 }
 
-/// Between two looks at a row that somebody else renews.
+/// Between two looks at a row that another caller renews.
 const POLL: Duration = Duration::from_millis(150);
 
-/// For somebody who has a token that is good, if not for long, WeChat is not waited for longer than this.
+/// A caller who has a token that is good, if not for long, waits for WeChat no longer than this.
 const EASED_PATIENCE: Duration = Duration::from_secs(3);
 
 impl Component {
-    /// The stored token if it answers, or else the lease, or else what the holder of the lease makes of it.
-    pub(super) async fn take_turn<R: Leased>(
+    /// The stored token if it answers, or else the lease, or else what the lease holder makes of it.
+    pub(super) async fn take_turn<R: Row>(
         &self,
         mut row: R,
         need: &Need<R::Kind>,
@@ -58,54 +59,50 @@ impl Component {
             let now = self.clock.now();
             row.check(now)?;
             let slot = row.slot();
-            let until = self.lease_end(deadline);
-            // What is in doubt is renewed first; where that fails, it is still better than nothing.
-            let doubted_from = row.doubted_from();
-            let sure = row
-                .token()
-                .map(|token| slot.vouched(token, doubted_from, now));
-            match need.turn(sure.as_ref(), row.token_seq(), slot, now, until) {
+            match need.turn(slot, now, self.lease_end(deadline)) {
                 Turn::Serve(token) => return Ok(Taken::Token(token)),
                 Turn::Wait => {
-                    awaited = Some(slot.seq);
+                    awaited = Some(slot.lease.seq);
                     if !self.wait_for_other(deadline).await {
-                        let busy = Error::Busy("this token");
-                        return self.ease(need, row.token(), busy).map(Taken::Token);
+                        return self
+                            .ease(need, slot, Error::Busy("this token"))
+                            .map(Taken::Token);
                     }
                     row = match row.read(&self.store).await {
                         Ok(row) => row,
-                        Err(error) => return self.ease(need, row.token(), error).map(Taken::Token),
+                        Err(error) => return self.ease(need, slot, error).map(Taken::Token),
                     };
                 }
                 Turn::Renew(taken) => {
-                    // He for whom we waited has failed just now, or somebody has a moment ago.
+                    // The renewal we waited for has failed, or another one failed within its pause.
                     let just_failed =
-                        awaited == Some(slot.seq) && slot.until == Timestamp::default();
-                    if let Some(failure) = row.failure()
+                        awaited == Some(slot.lease.seq) && slot.lease.until == Timestamp::default();
+                    if let Some(failure) = &slot.failure
                         && (just_failed || need.shares(failure, now))
                     {
                         let error = Error::remembered(&failure.error);
-                        return self.ease(need, row.token(), error).map(Taken::Token);
+                        return self.ease(need, slot, error).map(Taken::Token);
                     }
-                    row = match row.leased(taken, now).swap(&self.store).await {
+                    row = match row.swap(&row.leased(taken, now), &self.store).await {
                         Ok(Swap::Written(row)) => {
                             let lease = Lease {
                                 epoch: row.epoch(),
                                 seq: taken.seq,
-                                token_seq: row.token_seq(),
+                                token_seq: row.slot().token_seq,
                             };
                             return Ok(Taken::Lease(row, lease));
                         }
                         Ok(Swap::Lost(row)) => row,
-                        Err(error) => return self.ease(need, row.token(), error).map(Taken::Token),
+                        Err(error) => return self.ease(need, slot, error).map(Taken::Token),
                     };
                 }
             }
         }
     }
 
-    /// Writes what `change` makes of a row, however often somebody else is faster and as long as the deadline allows.
-    pub(super) async fn keep<R: Leased>(
+    /// Writes what `change` makes of a row, however often another caller is faster and as long as the
+    /// deadline allows.
+    pub(super) async fn keep<R: Row>(
         &self,
         mut row: R,
         change: impl Fn(&R) -> Option<R>,
@@ -115,7 +112,7 @@ impl Component {
             let Some(next) = change(&row) else {
                 return Ok(Kept::Unchanged(row));
             };
-            match next.swap(&self.store).await {
+            match row.swap(&next, &self.store).await {
                 Ok(Swap::Written(row)) => return Ok(Kept::Changed(row)),
                 Ok(Swap::Lost(current)) => row = current,
                 Err(error) => {
@@ -128,14 +125,15 @@ impl Component {
         }
     }
 
-    /// How long to wait for another token, given the one that is there.
+    /// How long to wait for another token, given the stored one.
     pub(super) fn patience<K: Clone>(
         &self,
         need: &Need<K>,
-        token: Option<&Expiring<K>>,
+        slot: &TokenSlot<K>,
         deadline: Deadline,
     ) -> Deadline {
         let now = self.clock.now();
+        let token = slot.token.as_ref();
         if token.is_some_and(|token| need.is_eased_by(token, now)) {
             deadline.or_after(EASED_PATIENCE)
         } else {
@@ -143,14 +141,14 @@ impl Component {
         }
     }
 
-    /// A token that is good at all, where that is better than the error.
+    /// The stored token, where one that is in doubt or short-lived is better than the error.
     pub(super) fn ease<K: Clone>(
         &self,
         need: &Need<K>,
-        token: Option<&Expiring<K>>,
+        slot: &TokenSlot<K>,
         error: Error,
     ) -> Result<Expiring<K>, Error> {
-        match token {
+        match &slot.token {
             Some(token) if need.is_eased_by(token, self.clock.now()) => {
                 error.log("renewing a token that is still good");
                 Ok(token.clone())
@@ -159,13 +157,13 @@ impl Component {
         }
     }
 
-    /// When a lease ends that is taken now by somebody who must have finished at `deadline`.
+    /// When a lease ends that is taken now by a caller who must have finished at `deadline`.
     pub(crate) fn lease_end(&self, deadline: Deadline) -> Timestamp {
         let answered_by = self.clock.now() + CALL_TIMEOUT;
         answered_by.max(self.clock.at(deadline)) + LEASE_MARGIN
     }
 
-    /// Waits a moment for somebody else's work, if the deadline leaves one.
+    /// Waits a moment for another caller's work, if the deadline leaves one.
     pub(crate) async fn wait_for_other(&self, deadline: Deadline) -> bool {
         if deadline.remaining() < POLL * 2 {
             return false;
@@ -176,31 +174,15 @@ impl Component {
     }
 }
 
-impl Leased for ComponentToken {
+impl Row for ComponentToken {
     type Kind = ComponentAccessToken;
 
-    fn token(&self) -> Option<&Expiring<ComponentAccessToken>> {
-        self.access_token.as_ref()
+    fn slot(&self) -> &TokenSlot<ComponentAccessToken> {
+        &self.slot
     }
 
-    fn doubted_from(&self) -> Option<Timestamp> {
-        self.doubted_from
-    }
-
-    fn token_seq(&self) -> u64 {
-        self.token_seq
-    }
-
-    fn slot(&self) -> LeaseSlot {
-        self.lease
-    }
-
-    fn leased(&self, slot: LeaseSlot, now: Timestamp) -> Self {
-        Self::leased(self, slot, now)
-    }
-
-    fn failure(&self) -> Option<&Failure> {
-        self.failure.as_ref()
+    fn leased(&self, lease: LeaseSlot, now: Timestamp) -> Self {
+        Self::leased(self, lease, now)
     }
 
     fn epoch(&self) -> Timestamp {
@@ -212,39 +194,23 @@ impl Leased for ComponentToken {
     }
 
     async fn read(&self, store: &Store) -> Result<Self, Error> {
-        store.component().await
+        store.component_token().await
     }
 
-    async fn swap(&self, store: &Store) -> Result<Swap<Self>, Error> {
-        store.swap_component(self).await
+    async fn swap(&self, next: &Self, store: &Store) -> Result<Swap<Self>, Error> {
+        store.swap_component_token(self, next).await
     }
 }
 
-impl Leased for Authorizer {
+impl Row for Authorizer {
     type Kind = AuthorizerAccessToken;
 
-    fn token(&self) -> Option<&Expiring<AuthorizerAccessToken>> {
-        self.access_token.as_ref()
+    fn slot(&self) -> &TokenSlot<AuthorizerAccessToken> {
+        &self.slot
     }
 
-    fn doubted_from(&self) -> Option<Timestamp> {
-        self.doubted_from
-    }
-
-    fn token_seq(&self) -> u64 {
-        self.token_seq
-    }
-
-    fn slot(&self) -> LeaseSlot {
-        self.lease
-    }
-
-    fn leased(&self, slot: LeaseSlot, now: Timestamp) -> Self {
-        Self::leased(self, slot, now)
-    }
-
-    fn failure(&self) -> Option<&Failure> {
-        self.failure.as_ref()
+    fn leased(&self, lease: LeaseSlot, now: Timestamp) -> Self {
+        Self::leased(self, lease, now)
     }
 
     fn epoch(&self) -> Timestamp {
@@ -265,7 +231,7 @@ impl Leased for Authorizer {
         store.authorizer(&self.appid).await
     }
 
-    async fn swap(&self, store: &Store) -> Result<Swap<Self>, Error> {
-        store.swap_authorizer(self).await
+    async fn swap(&self, next: &Self, store: &Store) -> Result<Swap<Self>, Error> {
+        store.swap_authorizer(self, next).await
     }
 }

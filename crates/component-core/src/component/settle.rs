@@ -174,7 +174,7 @@ impl Outcome {
 
     fn reference(&self) -> Option<&str> {
         match self {
-            Self::Taken(row) => row.reference.as_deref(),
+            Self::Taken(row) => row.reference(),
             Self::Superseded => None,
         }
     }

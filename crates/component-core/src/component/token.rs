@@ -3,7 +3,7 @@
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::lease::{Leased, Taken};
+use super::lease::Taken;
 use super::{Component, InUse};
 use crate::credentials::Credentials;
 use crate::error::Error;
@@ -93,9 +93,9 @@ impl Component {
         need: &Need<ComponentAccessToken>,
         deadline: Deadline,
     ) -> Result<Expiring<ComponentAccessToken>, Error> {
-        let row = self.store.component().await?;
+        let row = self.store.component_token().await?;
         let displaced = row.is_displaced(need, self.clock.now());
-        let deadline = self.patience(need, row.token(), deadline);
+        let deadline = self.patience(need, &row.slot, deadline);
         let (row, lease) = match self.take_turn(row, need, deadline).await? {
             Taken::Token(token) => return Ok(token),
             Taken::Lease(row, lease) => (row, lease),
@@ -106,18 +106,19 @@ impl Component {
         let asked_at = self.clock.now();
         let asked = self.ask_for_component_token(need, deadline).await;
         let next = |row: &ComponentToken| {
-            Some(match &asked {
-                Ok(issued) => row.renewed(lease, issued),
+            let slot = &row.slot;
+            Some(row.with(match &asked {
+                Ok(issued) => slot.renewed(lease, issued).slot,
                 Err(error) => {
-                    let failure = error.to_failure(row.failure.as_ref(), self.clock.now());
-                    let next = row.failed(lease, &failure);
-                    if error.is_in_doubt() {
-                        next.doubted(lease, asked_at + OVERLAP)
+                    let failure = error.to_failure(slot.failure.as_ref(), self.clock.now());
+                    let failed = slot.failed(lease, &failure);
+                    if error.may_have_taken_effect() {
+                        failed.doubted(lease, asked_at + OVERLAP)
                     } else {
-                        next
+                        failed
                     }
                 }
-            })
+            }))
         };
         let kept = self.keep(row.clone(), next, deadline).await;
         match (asked, kept) {
@@ -126,9 +127,9 @@ impl Component {
                 if let Err(error) = kept {
                     error.log("storing the component token");
                 }
-                Ok(issued.vouched())
+                Ok(issued.trusted())
             }
-            (Err(error), _) => self.ease(need, row.token(), error),
+            (Err(error), _) => self.ease(need, &row.slot, error),
         }
     }
 

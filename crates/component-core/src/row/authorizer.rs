@@ -1,30 +1,30 @@
-//! One authorizer as it stands in the table, and every change that may come over it; `renewal` and `grant` have files of their
-//! own. No I/O, no clock.
+//! The row of one authorizer. What authorizations, renewals and revocations make of it has a file
+//! each. No I/O, no clock.
 
 use std::time::Duration;
 
+use super::{Issued, Lease, TokenSlot};
 use crate::id::AuthorizerAppId;
-use crate::row::Issued;
-use crate::row::{Failure, Lease, LeaseSlot, earliest};
-use crate::time::Timestamp;
+use crate::time::{Moment, Timestamp};
 use crate::token::{AuthorizerAccessToken, AuthorizerRefreshToken, Expiring, OVERLAP, Secret};
 
 mod authorize;
 mod renewal;
 mod revocation;
 
-pub use revocation::Revocation;
+pub use revocation::{Revocation, denied_at_of_undated};
 
 /// An authorizer's row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authorizer {
-    /// Whose row it is.
+    /// The account.
     pub appid: AuthorizerAppId,
     /// Grows with every write of the row: a write that read an older one is refused.
     pub generation: u64,
-    /// Whether the component may act for it.
+    /// What the merchant did.
     pub standing: Standing,
-    /// `CreateTime` of the newest authorization taken, or a moment known to lie before it.
+    /// The *epoch*: `CreateTime` of the newest authorization taken, or a moment known to lie before
+    /// it.
     pub auth_epoch: Timestamp,
     /// `CreateTime` of the newest revocation taken; zero if there was none.
     pub revoked_at: Timestamp,
@@ -32,47 +32,50 @@ pub struct Authorizer {
     pub refresh_token: Option<Secret<AuthorizerRefreshToken>>,
     /// Refresh tokens that WeChat gave and has not refused, newest first, without the one above.
     pub history: Vec<Secret<AuthorizerRefreshToken>>,
-    /// The newest access token.
-    pub access_token: Option<Expiring<AuthorizerAccessToken>>,
-    /// From then on `access_token` may be dead: see [`Authorizer::doubted`].
-    pub doubted_from: Option<Timestamp>,
-    /// The lease whose answer `access_token` is.
-    pub token_seq: u64,
-    /// Who renews it.
-    pub lease: LeaseSlot,
+    /// The access token, and who renews it.
+    pub slot: TokenSlot<AuthorizerAccessToken>,
     /// Renewals that failed in a row.
     pub failures: u32,
-    /// Why the last renewal failed, if it did.
-    pub failure: Option<Failure>,
     /// When the refresher should look at it; never, if it may not or need not.
     pub due_at: Option<Timestamp>,
     /// Ids of the permission sets that the authorizer granted (`func_info`).
     pub permission_sets: Vec<u64>,
     /// The account's name (`nick_name`).
     pub name: Option<String>,
-    /// The vendor's own name for it, from the link it came by.
-    pub reference: Option<String>,
-    /// When it was authorized by that link, as far as is known.
-    pub reference_at: Timestamp,
+    /// The vendor's own name for the account.
+    pub reference: Option<Reference>,
+    /// For a tombstone that WeChat's word made, without a notice: when WeChat denied the
+    /// authorization.
+    pub denied_at: Option<Timestamp>,
     /// When a tombstone may be forgotten.
     pub ttl: Option<Timestamp>,
 }
 
-/// Whether the component may act for an authorizer.
+/// The vendor's own name for an account, from the link by which it was authorized.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// The name.
+    pub name: String,
+    /// When the account was authorized by that link, as far as is known.
+    pub at: Timestamp,
+}
+
+/// What the merchant did: whether the component may act for the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// It may.
     Authorized,
-    /// The authorizer has withdrawn it; the row is a tombstone that orders what comes late.
+    /// The merchant has withdrawn the authorization. The row is a *tombstone*, which orders what
+    /// comes late.
     Revoked,
-    /// WeChat refuses every refresh token we have: the authorizer must go through the page again.
+    /// WeChat refuses every refresh token that is stored: the merchant must authorize again.
     ReauthorizationRequired,
 }
 
 /// What WeChat says is granted: by an exchanged code, or in its list.
 #[derive(Clone, Debug, Default)]
 pub struct GrantedTokens {
-    /// When WeChat was asked: what it was asked later, it may have answered otherwise.
+    /// When WeChat was asked. An answer to a later question may differ.
     pub asked_at: Timestamp,
     /// Absent from the list, and for accounts without API permission.
     pub access_token: Option<Expiring<AuthorizerAccessToken>>,
@@ -87,12 +90,13 @@ pub struct GrantedTokens {
 pub enum Evidence {
     /// WeChat's `CreateTime` of a notice.
     At(Timestamp),
-    /// A browser came back with a code that was good, or WeChat's list names the account. The time that orders it comes
-    /// with the notice.
+    /// A browser came back with a code that worked, or WeChat's list names the account. The time
+    /// that orders the authorization comes with its notice.
     Since {
-        /// A moment that surely lies before it.
+        /// A moment that certainly lies before it.
         since: Timestamp,
-        /// The authorization is known to be newer than any revocation, and any other authorization, up to this moment.
+        /// The authorization is known to be newer than any revocation, and any other authorization,
+        /// up to this moment.
         newer_than: Timestamp,
     },
 }
@@ -117,8 +121,9 @@ pub const MAX_JITTER: Duration = Duration::from_mins(10);
 
 /// The most refresh tokens kept beside the current one.
 ///
-/// WeChat does not rotate them, so in practice there are none or one. The bound keeps a row far below DynamoDB's 400 KB
-/// even if it began to, two hours after two hours; then the oldest goes first.
+/// WeChat does not rotate them, so in practice there are none or one. The bound keeps a row far
+/// below DynamoDB's 400 KB even if WeChat began to rotate them every two hours; then the oldest goes
+/// first.
 const MAX_HISTORY: usize = 32;
 
 impl Authorizer {
@@ -132,22 +137,19 @@ impl Authorizer {
             revoked_at: Timestamp::default(),
             refresh_token: None,
             history: Vec::new(),
-            access_token: None,
-            doubted_from: None,
-            token_seq: 0,
-            lease: LeaseSlot::default(),
+            slot: TokenSlot::default(),
             failures: 0,
-            failure: None,
             due_at: None,
             permission_sets: Vec::new(),
             name: None,
             reference: None,
-            reference_at: Timestamp::default(),
+            denied_at: None,
             ttl: None,
         }
     }
 
-    /// Whether nothing was ever known of it, or what was is forgotten by `now` (DynamoDB deletes days late).
+    /// Whether nothing was ever known of the account, or what was is forgotten by `now` (DynamoDB
+    /// deletes days late).
     pub fn is_forgotten(&self, now: Timestamp) -> bool {
         self.generation == 0 || self.ttl.is_some_and(|ttl| ttl <= now)
     }
@@ -161,54 +163,66 @@ impl Authorizer {
             .collect()
     }
 
-    /// Whether `token` is the refresh token of the authorization that stands here.
-    pub fn stands_by(&self, token: &Secret<AuthorizerRefreshToken>) -> bool {
+    /// Whether the row is authorized with `token` as its refresh token.
+    pub fn is_authorized_by(&self, token: &Secret<AuthorizerRefreshToken>) -> bool {
         self.standing == Standing::Authorized && self.refresh_token.as_ref() == Some(token)
     }
 
-    /// The row under the vendor's own name for it, which came with an authorization of the time `at`; `None` if a newer
-    /// one has named it, or so already.
+    /// The vendor's own name for the account.
+    pub fn reference(&self) -> Option<&str> {
+        let reference = self.reference.as_ref();
+        reference.map(|reference| reference.name.as_str())
+    }
+
+    /// The row under the vendor's own name for it, which came with an authorization of the time
+    /// `at`; `None` if a newer one has named it, or so already.
     ///
-    /// A browser knows no more than when its way began, and a notice the very time: whatever comes in whatever order, the
-    /// newest notice's name stays.
+    /// A browser tells only when it set out, and a notice tells the very time. In whatever order
+    /// they come, the newest notice's name stays.
     pub fn named(&self, reference: &str, at: Timestamp) -> Option<Self> {
-        if at < self.reference_at {
+        let named_at = self.reference.as_ref().map(|reference| reference.at);
+        if named_at.is_some_and(|named_at| at < named_at) {
             return None;
         }
         let next = Self {
-            reference: Some(reference.to_owned()),
-            reference_at: at,
+            reference: Some(Reference {
+                name: reference.to_owned(),
+                at,
+            }),
             ..self.clone()
         };
         (next != *self).then_some(next)
     }
 
-    /// Whether a lease was taken under an authorization that is over. One that is still the newest is not, whatever its
-    /// epoch: authorizations and revocations supersede it, while a confirmation only learns the time of the same one.
+    /// Whether a lease was taken under an authorization that is over. One that is still the newest
+    /// is not, whatever its epoch: authorizations and revocations supersede it, while a confirmation
+    /// only learns the time of the same authorization.
     pub(crate) fn is_over(&self, lease: Lease) -> bool {
-        lease.epoch != self.auth_epoch && lease.seq != self.lease.seq
+        lease.epoch != self.auth_epoch && lease.seq != self.slot.lease.seq
     }
 
-    /// Makes the row due at `due_at`, and its token no newer than what somebody else may have got when WeChat was `asked_at`
-    /// some time for one of the two: so long, and the overlap, it is surely good.
-    fn doubt(&mut self, due_at: Timestamp, asked_at: Timestamp) {
-        self.lease.seq += 1;
+    /// Two renewals overlapped, and WeChat may have replaced the stored token. Makes the row due at
+    /// `due_at` and distrusts the token from `asked_at` plus the overlap on.
+    fn overlapped(&mut self, due_at: Timestamp, asked_at: Timestamp) {
+        self.slot.lease.seq += 1;
+        self.slot.doubt(asked_at + OVERLAP);
         self.due_at = Some(due_at);
-        self.doubted_from = earliest(self.doubted_from, asked_at + OVERLAP);
     }
 
     /// Makes the row one that is renewed; or, without a refresh token, one that cannot be.
-    fn restore(&mut self, now: Timestamp, jitter: f64) {
+    fn restore(&mut self, moment: Moment) {
         let renewable = self.refresh_token.is_some();
         self.standing = if renewable {
             Standing::Authorized
         } else {
             Standing::ReauthorizationRequired
         };
-        let due_at = self.access_token.as_ref().map_or(now, |t| due(t, jitter));
+        let token = self.slot.token.as_ref();
+        let due_at = token.map_or(moment.now, |token| due(token, moment.jitter));
         self.due_at = renewable.then_some(due_at);
         self.failures = 0;
-        self.failure = None;
+        self.slot.failure = None;
+        self.denied_at = None;
         self.ttl = None;
     }
 

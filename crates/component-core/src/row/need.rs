@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Failure, LeaseSlot};
+use super::{Failure, LeaseSlot, TokenSlot};
 use crate::time::Timestamp;
 use crate::token::{Expiring, Secret};
 
@@ -13,29 +13,29 @@ pub struct Need<K> {
     lasting: Duration,
     /// How long it must last, where it cannot be renewed.
     least: Duration,
-    /// The one that WeChat has refused: it may last as long as it likes.
+    /// A token that WeChat refused: never serve it, whatever its expiry.
     refused: Option<Secret<K>>,
-    /// What a failure that somebody else has just had means.
+    /// What the recorded failure of another caller means.
     after_failure: AfterFailure,
 }
 
 /// What a caller does when a renewal has just failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AfterFailure {
-    /// He takes it for his own: there are many of his kind.
+    /// Return the recorded error without calling WeChat: many callers ask at once.
     Share,
-    /// He tries again: he comes by schedule, and to find out.
+    /// Call WeChat: the schedule comes seldom, and finds out whether the cause is mended.
     Try,
 }
 
-/// What to do for a caller.
+/// What a caller does next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Turn<K> {
-    /// The stored token answers him.
+    /// Takes the stored token.
     Serve(Expiring<K>),
-    /// Somebody renews it already: wait for him.
+    /// Waits for the lease holder.
     Wait,
-    /// The lease is his, once the row is written with this slot.
+    /// Renews the token, once the row is written with this lease.
     Renew(LeaseSlot),
 }
 
@@ -60,7 +60,7 @@ impl<K: Clone> Need<K> {
         }
     }
 
-    /// The same, but not this one.
+    /// The same, but not this token, which WeChat has refused.
     #[must_use]
     pub fn replacing(self, refused: Secret<K>) -> Self {
         Self {
@@ -69,7 +69,8 @@ impl<K: Clone> Need<K> {
         }
     }
 
-    /// The same, and by schedule: somebody else's failure a moment ago is no reason not to try.
+    /// The same, asked by the schedule: another caller's failure a moment ago is no reason not to
+    /// try.
     #[must_use]
     pub fn by_schedule(self) -> Self {
         Self {
@@ -78,41 +79,32 @@ impl<K: Clone> Need<K> {
         }
     }
 
-    /// Whether it comes again by itself: what it gets now need not be the last word.
+    /// Whether the schedule asks, which comes again: what it gets now need not be the last word.
     pub fn is_by_schedule(&self) -> bool {
         self.after_failure == AfterFailure::Try
     }
 
-    /// Whether at `now` a failure is to be shared instead of tried for.
-    pub fn shares(&self, failure: &Failure, now: Timestamp) -> bool {
+    /// Whether at `now` a recorded failure answers the caller, without a call to WeChat.
+    pub(crate) fn shares(&self, failure: &Failure, now: Timestamp) -> bool {
         !self.is_by_schedule() && now < failure.until
     }
 
-    /// Whose turn it is at `now`, given a row's token, the lease whose answer it is, and the slot; a lease taken now would
-    /// end at `until`.
+    /// Whose turn it is at `now`; a lease taken now would end at `until`.
     ///
-    /// A lease later than the token's has brought nothing, or has not yet: WeChat may have made a newer token that nobody
-    /// knows, so that this one dies early. Callers are served it all the same, since it most likely did not; he who comes
-    /// by schedule finds out.
-    pub fn turn(
-        &self,
-        token: Option<&Expiring<K>>,
-        token_seq: u64,
-        slot: LeaseSlot,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Turn<K> {
-        match token {
+    /// If a later lease than the token's was taken, WeChat may have issued a token that is not
+    /// stored, and the stored one dies early. Callers are served it all the same, since most likely
+    /// WeChat did not. The schedule renews it, and so finds out.
+    pub fn turn(&self, slot: &TokenSlot<K>, now: Timestamp, until: Timestamp) -> Turn<K> {
+        let outdated = self.is_by_schedule() && slot.token_seq < slot.lease.seq;
+        match slot.trusted(now) {
             Some(token)
-                if !self.is_about(token)
-                    && token.lasts(now, self.lasting)
-                    && !(self.is_by_schedule() && token_seq < slot.seq) =>
+                if !self.is_about(&token) && token.lasts(now, self.lasting) && !outdated =>
             {
-                Turn::Serve(token.clone())
+                Turn::Serve(token)
             }
-            _ if now < slot.until => Turn::Wait,
+            _ if now < slot.lease.until => Turn::Wait,
             _ => Turn::Renew(LeaseSlot {
-                seq: slot.seq + 1,
+                seq: slot.lease.seq + 1,
                 until,
             }),
         }
@@ -124,7 +116,7 @@ impl<K: Clone> Need<K> {
     }
 
     /// Whether `token` is the one that WeChat has refused.
-    pub fn is_about(&self, token: &Expiring<K>) -> bool {
+    pub(crate) fn is_about(&self, token: &Expiring<K>) -> bool {
         self.refused.as_ref() == Some(&token.secret)
     }
 }
@@ -132,40 +124,53 @@ impl<K: Clone> Need<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::row::LONGEST_LEASE;
-    use crate::token::{ComponentAccessToken, OVERLAP};
+    use crate::token::ComponentAccessToken;
 
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
     const UNTIL: Timestamp = Timestamp::from_secs(1_700_000_020);
     const MINUTE: Duration = Duration::from_mins(1);
 
+    const FREE: LeaseSlot = LeaseSlot {
+        seq: 7,
+        until: Timestamp::from_secs(0),
+    };
+    const HELD: LeaseSlot = LeaseSlot {
+        seq: 7,
+        until: Timestamp::from_secs(1_700_000_001),
+    };
+    const TAKEN: LeaseSlot = LeaseSlot {
+        seq: 8,
+        until: UNTIL,
+    };
+
     fn secret(value: &str) -> Secret<ComponentAccessToken> {
         Secret::parse(value).unwrap()
     }
 
-    /// Asks for a token of which `left_secs` are left, of a slot that is free since now and of one that is held.
+    fn slot(left: Duration, lease: LeaseSlot) -> TokenSlot<ComponentAccessToken> {
+        TokenSlot {
+            token: Some(Expiring {
+                secret: secret("stored"),
+                expires_at: NOW + left,
+            }),
+            token_seq: 7,
+            lease,
+            ..TokenSlot::default()
+        }
+    }
+
+    /// Asks for a token of which `left_secs` are left, when its lease is free and when it is held.
     #[track_caller]
     fn check(need: &Need<ComponentAccessToken>, left_secs: u64, served: bool, eased: bool) {
-        let token = Expiring {
-            secret: secret("stored"),
-            expires_at: NOW + Duration::from_secs(left_secs),
-        };
-        let free = LeaseSlot { seq: 7, until: NOW };
-        let held = LeaseSlot {
-            seq: 7,
-            until: NOW + Duration::from_secs(1),
-        };
-        let turn = |slot: LeaseSlot| need.turn(Some(&token), slot.seq, slot, NOW, UNTIL);
+        let [free, held] = [FREE, HELD].map(|lease| slot(Duration::from_secs(left_secs), lease));
+        let token = free.token.clone().unwrap();
+        let turn = |slot| need.turn(slot, NOW, UNTIL);
         if served {
-            assert_eq!(turn(free), Turn::Serve(token.clone()));
-            assert_eq!(turn(held), Turn::Serve(token.clone()));
+            assert_eq!(turn(&free), Turn::Serve(token.clone()));
+            assert_eq!(turn(&held), Turn::Serve(token.clone()));
         } else {
-            let next = LeaseSlot {
-                seq: 8,
-                until: UNTIL,
-            };
-            assert_eq!(turn(free), Turn::Renew(next));
-            assert_eq!(turn(held), Turn::Wait);
+            assert_eq!(turn(&free), Turn::Renew(TAKEN));
+            assert_eq!(turn(&held), Turn::Wait);
         }
         assert_eq!(need.is_eased_by(&token, NOW), eased);
     }
@@ -204,111 +209,54 @@ mod tests {
 
     #[test]
     fn without_a_token_there_is_nothing_to_serve() {
-        let slot = LeaseSlot::default();
+        let empty = TokenSlot::<ComponentAccessToken>::default();
         for need in [
             Need::lasting(Duration::ZERO),
             Need::preferably(Duration::ZERO),
             Need::preferably(Duration::ZERO).replacing(secret("refused")),
         ] {
-            let turn: Turn<ComponentAccessToken> = need.turn(None, slot.seq, slot, NOW, UNTIL);
             let taken = LeaseSlot {
                 seq: 1,
                 until: UNTIL,
             };
-            assert_eq!(turn, Turn::Renew(taken));
+            assert_eq!(need.turn(&empty, NOW, UNTIL), Turn::Renew(taken));
         }
     }
 
     #[test]
-    fn each_refusal_in_a_row_is_shared_for_twice_as_long_up_to_the_schedules_own_time() {
-        let mut before = None;
-        for (times, secs) in [2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300, 300]
-            .into_iter()
-            .enumerate()
-        {
-            let refusal = Failure::refusal("no".to_owned(), before.as_ref(), NOW);
-            assert_eq!(refusal.until, NOW + Duration::from_secs(secs), "{times}");
-            before = Some(refusal);
-        }
-        let passing = Failure::passing("not reached".to_owned(), NOW);
-        assert!(!Need::<ComponentAccessToken>::lasting(MINUTE).shares(&passing, NOW));
-        let again = Failure::refusal("no".to_owned(), Some(&passing), NOW);
-        assert_eq!(again.until, NOW + Duration::from_secs(2));
-    }
-
-    #[test]
-    fn he_who_comes_by_schedule_renews_a_token_that_a_later_lease_may_have_outdated() {
-        let token = Expiring {
-            secret: secret("stored"),
-            expires_at: UNTIL,
+    fn a_token_in_doubt_is_served_only_as_long_as_it_certainly_works() {
+        let doubted = |from_secs| TokenSlot {
+            doubted_from: Some(NOW + Duration::from_secs(from_secs)),
+            ..slot(Duration::from_hours(2), FREE)
         };
-        let slot = LeaseSlot { seq: 7, until: NOW };
-        let turn = |need: Need<_>, token_seq| need.turn(Some(&token), token_seq, slot, NOW, UNTIL);
+        let need = Need::lasting(MINUTE);
+        let trusted = doubted(60).trusted(NOW).unwrap();
+        assert_eq!(need.turn(&doubted(60), NOW, UNTIL), Turn::Serve(trusted));
+        assert_eq!(need.turn(&doubted(59), NOW, UNTIL), Turn::Renew(TAKEN));
+    }
+
+    #[test]
+    fn only_the_schedule_calls_wechat_while_a_failure_is_shared() {
+        let failure = Failure::refusal("no".to_owned(), None, NOW);
+        let need = Need::<ComponentAccessToken>::lasting(MINUTE);
+        assert!(need.shares(&failure, NOW));
+        assert!(!need.shares(&failure, failure.until));
+        assert!(!need.by_schedule().shares(&failure, NOW));
+    }
+
+    #[test]
+    fn the_schedule_renews_a_token_that_a_later_lease_may_have_outdated() {
+        let outdated = TokenSlot {
+            token_seq: 6,
+            ..slot(MINUTE, FREE)
+        };
+        let token = outdated.token.clone().unwrap();
         let need = Need::lasting(Duration::ZERO);
-        let renew = Turn::Renew(LeaseSlot {
-            seq: 8,
-            until: UNTIL,
-        });
-        assert_eq!(turn(need.clone().by_schedule(), 6), renew);
-        assert_eq!(
-            turn(need.clone().by_schedule(), 7),
-            Turn::Serve(token.clone())
-        );
-        assert_eq!(turn(need, 6), Turn::Serve(token.clone()));
-    }
-
-    #[test]
-    fn a_token_is_vouched_for_until_somebody_may_have_renewed_it_unseen() {
-        let hours = NOW + Duration::from_hours(2);
-        let token = Expiring {
-            secret: secret("stored"),
-            expires_at: hours,
-        };
-        let check = |until: Timestamp, doubted_from: Option<Timestamp>, expected: Timestamp| {
-            let slot = LeaseSlot { seq: 7, until };
-            let vouched = slot.vouched(&token, doubted_from, NOW);
-            assert_eq!(
-                (vouched.expires_at, vouched.secret),
-                (expected, secret("stored"))
-            );
-        };
-        let (free, soon) = (Timestamp::default(), NOW + MINUTE);
-        check(free, None, hours);
-        check(free, Some(soon), soon);
-        check(free, Some(hours + MINUTE), hours);
-        // Held, and just left behind: it was taken at most so long ago.
-        check(NOW + MINUTE, None, hours);
-        let abandoned = NOW - LONGEST_LEASE + OVERLAP;
-        check(NOW, None, abandoned);
-        check(NOW, Some(soon), soon);
-        check(NOW, Some(hours), abandoned);
-    }
-
-    #[test]
-    fn a_release_leaves_a_later_holder_alone() {
-        let slot = LeaseSlot {
-            seq: 8,
-            until: UNTIL,
-        };
-        assert_eq!(slot.released(7), slot);
-        let free = LeaseSlot {
-            seq: 8,
-            until: Timestamp::default(),
-        };
-        assert_eq!(slot.released(8), free);
-    }
-
-    #[test]
-    fn a_superseded_slot_is_free_and_out_of_its_holders_reach() {
-        let slot = LeaseSlot {
-            seq: 8,
-            until: UNTIL,
-        };
-        let superseded = slot.superseded();
-        assert_eq!(
-            (superseded.seq, superseded.until),
-            (9, Timestamp::default())
-        );
-        assert_eq!(superseded.released(8), superseded);
+        let by_schedule = need.clone().by_schedule();
+        let turn = |need: &Need<_>, slot| need.turn(slot, NOW, UNTIL);
+        assert_eq!(turn(&by_schedule, &outdated), Turn::Renew(TAKEN));
+        let current = slot(MINUTE, FREE);
+        assert_eq!(turn(&by_schedule, &current), Turn::Serve(token.clone()));
+        assert_eq!(turn(&need, &outdated), Turn::Serve(token));
     }
 }

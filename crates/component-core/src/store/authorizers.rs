@@ -6,9 +6,11 @@ use super::item::Item;
 use super::{Store, Swap, key, text};
 use crate::error::Error;
 use crate::id::AuthorizerAppId;
-use crate::row::LeaseSlot;
-use crate::row::authorizer::{Authorizer, Standing};
+use crate::row::authorizer::{Authorizer, Reference, Standing, denied_at_of_undated};
 use crate::token::Secret;
+
+/// The attribute that holds the access token.
+const ACCESS_TOKEN: &str = "access_token";
 
 impl Store {
     /// The row of an authorizer; [`Authorizer::unknown`] if there is none.
@@ -22,15 +24,17 @@ impl Store {
         Ok(read(appid, &item.unwrap_or_default()))
     }
 
-    /// Writes an authorizer's row, if it still is in the generation that `row` was made from.
+    /// Writes `next`, if the row still is in the generation of `before`.
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn swap_authorizer(&self, row: &Authorizer) -> Result<Swap<Authorizer>, Error> {
-        let swap = self
-            .swap("write an authorizer", write(row), row.generation)
-            .await?;
-        Ok(swap.map(|item| read(&row.appid, &item)))
+    pub(crate) async fn swap_authorizer(
+        &self,
+        before: &Authorizer,
+        next: &Authorizer,
+    ) -> Result<Swap<Authorizer>, Error> {
+        let swap = self.swap("write an authorizer", write(next), before.generation);
+        Ok(swap.await?.map(|item| read(&next.appid, &item)))
     }
 }
 
@@ -49,19 +53,8 @@ fn write(row: &Authorizer) -> Item {
     }
     let history = row.history.iter().map(|token| text(token.expose()));
     item.set_list("refresh_history", history.collect());
-    if let Some(token) = &row.access_token {
-        item.set_expiring("access_token", token);
-    }
-    if let Some(from) = row.doubted_from {
-        item.set_time("doubted_from", from);
-    }
-    item.set_number("token_seq", row.token_seq);
-    item.set_number("lease_seq", row.lease.seq);
-    item.set_time("lease_until", row.lease.until);
+    item.set_slot(ACCESS_TOKEN, &row.slot);
     item.set_number("failures", row.failures.into());
-    if let Some(failure) = &row.failure {
-        item.set_failure(failure);
-    }
     if let Some(due_at) = row.due_at {
         item.set_number("due_shard", key::shard(&row.appid));
         item.set_time("due_at", due_at);
@@ -75,8 +68,11 @@ fn write(row: &Authorizer) -> Item {
         item.set_text("name", name);
     }
     if let Some(reference) = &row.reference {
-        item.set_text("reference", reference);
-        item.set_time("reference_at", row.reference_at);
+        item.set_text("reference", &reference.name);
+        item.set_time("reference_at", reference.at);
+    }
+    if let Some(denied_at) = row.denied_at {
+        item.set_time("denied_at", denied_at);
     }
     if let Some(ttl) = row.ttl {
         item.set_time("ttl", ttl);
@@ -100,35 +96,38 @@ fn read(appid: &AuthorizerAppId, item: &Item) -> Authorizer {
             .filter_map(|value| value.as_n().ok()?.parse().ok())
             .collect()
     };
+    let standing = match item.text("status") {
+        Some("authorized") => Standing::Authorized,
+        Some("reauthorization_required") => Standing::ReauthorizationRequired,
+        _ => Standing::Revoked,
+    };
+    let auth_epoch = item.time("auth_epoch").unwrap_or_default();
+    let revoked_at = item.time("revoked_at").unwrap_or_default();
+    let ttl = item.time("ttl");
+    // A tombstone of an earlier version: a notice's is younger than the epoch, a denial's is not.
+    let undated = standing == Standing::Revoked && revoked_at <= auth_epoch;
+    let denied_at = || ttl.filter(|_| undated).map(denied_at_of_undated);
     Authorizer {
         appid: appid.clone(),
         generation,
-        standing: match item.text("status") {
-            Some("authorized") => Standing::Authorized,
-            Some("reauthorization_required") => Standing::ReauthorizationRequired,
-            _ => Standing::Revoked,
-        },
-        auth_epoch: item.time("auth_epoch").unwrap_or_default(),
-        revoked_at: item.time("revoked_at").unwrap_or_default(),
+        standing,
+        auth_epoch,
+        revoked_at,
         refresh_token: item.secret("refresh_token"),
         history: secrets("refresh_history"),
-        access_token: item.expiring("access_token"),
-        doubted_from: item.time("doubted_from"),
-        token_seq: item.number("token_seq").unwrap_or_default(),
-        lease: LeaseSlot {
-            seq: item.number("lease_seq").unwrap_or_default(),
-            until: item.time("lease_until").unwrap_or_default(),
-        },
+        slot: item.slot(ACCESS_TOKEN),
         failures: item
             .number("failures")
             .and_then(|count| u32::try_from(count).ok())
             .unwrap_or_default(),
-        failure: item.failure(),
         due_at: item.time("due_at"),
         permission_sets: numbers("permission_sets"),
         name: item.text("name").map(str::to_owned),
-        reference: item.text("reference").map(str::to_owned),
-        reference_at: item.time("reference_at").unwrap_or_default(),
-        ttl: item.time("ttl"),
+        reference: item.text("reference").map(|name| Reference {
+            name: name.to_owned(),
+            at: item.time("reference_at").unwrap_or_default(),
+        }),
+        denied_at: item.time("denied_at").or_else(denied_at),
+        ttl,
     }
 }

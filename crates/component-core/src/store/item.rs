@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use crate::row::Failure;
+use crate::row::{Failure, LeaseSlot, TokenSlot};
 use crate::time::Timestamp;
 use crate::token::{Expiring, Secret};
 
@@ -77,14 +77,44 @@ impl Item {
         self.text(name).and_then(Secret::parse)
     }
 
-    pub(super) fn expiring<K>(&self, name: &str) -> Option<Expiring<K>> {
+    /// The token of the attribute `name`, and who renews it.
+    pub(super) fn slot<K>(&self, name: &str) -> TokenSlot<K> {
+        TokenSlot {
+            token: self.expiring(name),
+            token_seq: self.number("token_seq").unwrap_or_default(),
+            lease: LeaseSlot {
+                seq: self.number("lease_seq").unwrap_or_default(),
+                until: self.time("lease_until").unwrap_or_default(),
+            },
+            doubted_from: self.time("doubted_from"),
+            failure: self.failure(),
+        }
+    }
+
+    pub(super) fn set_slot<K>(&mut self, name: &str, slot: &TokenSlot<K>) {
+        if let Some(token) = &slot.token {
+            self.set_text(name, token.secret.expose());
+            self.set_time("expires_at", token.expires_at);
+        }
+        self.set_number("token_seq", slot.token_seq);
+        self.set_number("lease_seq", slot.lease.seq);
+        self.set_time("lease_until", slot.lease.until);
+        if let Some(from) = slot.doubted_from {
+            self.set_time("doubted_from", from);
+        }
+        if let Some(failure) = &slot.failure {
+            self.set_failure(failure);
+        }
+    }
+
+    fn expiring<K>(&self, name: &str) -> Option<Expiring<K>> {
         Some(Expiring {
             secret: self.secret(name)?,
             expires_at: self.time("expires_at")?,
         })
     }
 
-    pub(super) fn failure(&self) -> Option<Failure> {
+    fn failure(&self) -> Option<Failure> {
         Some(Failure {
             error: self.text("failure")?.to_owned(),
             refusals: self
@@ -95,14 +125,9 @@ impl Item {
         })
     }
 
-    pub(super) fn set_failure(&mut self, failure: &Failure) {
+    fn set_failure(&mut self, failure: &Failure) {
         self.set_text("failure", &failure.error);
         self.set_number("failure_refusals", failure.refusals.into());
         self.set_time("failure_until", failure.until);
-    }
-
-    pub(super) fn set_expiring<K>(&mut self, name: &str, token: &Expiring<K>) {
-        self.set_text(name, token.secret.expose());
-        self.set_time("expires_at", token.expires_at);
     }
 }

@@ -22,7 +22,7 @@ pub struct WechatError {
     #[source]
     pub(super) fault: Fault,
     /// Whether one of its tries got no answer.
-    pub(super) in_doubt: bool,
+    pub(super) unanswered: bool,
 }
 
 /// What happened to a call.
@@ -119,14 +119,14 @@ impl WechatError {
     pub(super) fn new(endpoint: &'static str, fault: Fault) -> Self {
         Self {
             endpoint,
-            in_doubt: fault.is_no_answer(),
+            unanswered: fault.is_no_answer(),
             fault,
         }
     }
 
     /// Whether the call may have taken effect all the same: one of its tries got no answer.
-    pub fn is_in_doubt(&self) -> bool {
-        self.in_doubt
+    pub fn may_have_taken_effect(&self) -> bool {
+        self.unanswered
     }
 
     /// Why WeChat refused, if it did.

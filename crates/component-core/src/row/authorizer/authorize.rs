@@ -3,75 +3,141 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
-use super::revocation::TOMBSTONE_LIFE;
 use super::{Authorizer, Evidence, GrantedTokens, Standing};
-use crate::time::{MAX_CLOCK_SKEW, Timestamp};
+use crate::time::{MAX_CLOCK_SKEW, Moment, Timestamp};
 use crate::token::{AuthorizerRefreshToken, Secret};
+
+/// What an authorization that is taken means for the tokens of a row.
+///
+/// The first line that fits decides. A token is *issued later* if it expires later: WeChat was asked
+/// for it later.
+///
+/// | stored | granted | refresh token | access token | lease | due |
+/// |---|---|---|---|---|---|
+/// | access token issued later than the granted one | any | stored, granted beside | stored | as it was | as it was |
+/// | authorized by the granted refresh token | no access token | stored | stored | as it was | as it was |
+/// | tombstone: WeChat denied it when asked, or later | any | granted | none | free | now |
+/// | tombstone of the very second of the notice | any | granted | none | free | now |
+/// | authorized by another refresh token, never used | any | granted | none | free | now |
+/// | anything else | any | granted | granted | free | before it expires |
+///
+/// In the last four lines, if the granted refresh token was stored before, and another call with it
+/// may have reached WeChat (see [`CallUnderWay`]), the lease ends when it did, the row is due then,
+/// and the access token is in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weighed {
+    /// What is stored is as new as what is granted, or newer.
+    StoredIsNewer,
+    /// What is granted takes the place of what is stored.
+    GrantedIsNewer(AccessToken, CallUnderWay),
+}
+
+/// Whether the granted access token can be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AccessToken {
+    /// It can.
+    Granted,
+    /// The authorization may be over: the next renewal asks WeChat.
+    Untrusted,
+}
+
+/// Whether another call with the granted refresh token may have reached WeChat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CallUnderWay {
+    None,
+    /// WeChat's list had named the refresh token, and a renewal with it has ended in the same
+    /// second, or is in flight.
+    WithTheSameToken,
+}
 
 /// How long WeChat honours an access token.
 /// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getAuthorizerAccessToken.html>
 const ACCESS_TOKEN_LIFE: Duration = Duration::from_hours(2);
 
 impl Authorizer {
-    /// The row once an authorization was granted; `None` if a newer one, or a revocation that may be newer, stands.
-    ///
-    /// Whatever tokens stood before are of no more use at WeChat, but an unrefused refresh token is kept beside; and so is
-    /// the granted one, if WeChat was asked for what stands after it was asked for what was granted.
+    /// The row once an authorization was granted; `None` if a newer one is stored, or a revocation
+    /// that may be newer.
     pub fn authorize(
         &self,
         evidence: Evidence,
         granted: &GrantedTokens,
-        now: Timestamp,
-        jitter: f64,
+        moment: Moment,
     ) -> Option<Self> {
-        let mut next = self.clone();
-        match evidence {
-            Evidence::At(at) if self.overtook(at) => return None,
-            Evidence::At(at) => next.auth_epoch = at,
-            Evidence::Since { newer_than, .. } if self.may_follow(newer_than) => return None,
-            Evidence::Since { since, .. } => {
-                next.auth_epoch = since.max(self.auth_epoch).max(self.revoked_at);
+        let mut next = Self {
+            auth_epoch: self.epoch_after(evidence)?,
+            ..self.clone()
+        };
+        let (access_token, under_way) = match self.weigh(evidence, granted) {
+            Weighed::StoredIsNewer => {
+                if let Some(token) = &granted.refresh_token {
+                    next.keep_beside(token);
+                }
+                return Some(next);
             }
-        }
-        let age = self.compare_age(granted);
-        if age == Some(Ordering::Greater) || self.is_named_by(granted) {
-            if let Some(token) = &granted.refresh_token {
-                next.keep_beside(token);
-            }
-            return Some(next);
-        }
+            Weighed::GrantedIsNewer(access_token, under_way) => (access_token, under_way),
+        };
         if let Some(token) = &granted.refresh_token {
             next.install(token);
         }
-        let sure = !self.was_denied_since(granted.asked_at)
-            && !self.awaits_another(granted)
-            && !self.was_revoked_in_the_second_of(evidence);
-        next.access_token = granted.access_token.clone().filter(|_| sure);
-        next.doubted_from = None;
+        next.slot = self.slot.cleared(match access_token {
+            AccessToken::Granted => granted.access_token.clone(),
+            AccessToken::Untrusted => None,
+        });
         if !granted.permission_sets.is_empty() {
             next.permission_sets.clone_from(&granted.permission_sets);
         }
-        // An answer that is still on its way belongs to a lower lease now, if not to an older epoch.
-        next.lease = next.lease.superseded();
-        next.token_seq = next.lease.seq;
-        next.restore(now, jitter);
-        let known = granted
-            .refresh_token
-            .as_ref()
-            .is_some_and(|token| self.knows(token));
-        if known
-            && next.due_at.is_some()
-            && (age == Some(Ordering::Equal) || self.lease.seq > self.token_seq)
-        {
-            // It was renewed already, or is just now; the next renewal waits until that call must have taken effect.
-            next.lease.until = self.lease.until;
-            next.doubt(self.lease.until, granted.asked_at);
+        next.restore(moment);
+        if under_way == CallUnderWay::WithTheSameToken && next.due_at.is_some() {
+            // The next renewal waits until that call must have taken effect.
+            next.slot.lease.until = self.slot.lease.until;
+            next.overlapped(self.slot.lease.until, granted.asked_at);
         }
         Some(next)
     }
 
-    /// The row once WeChat's time of an authorization is known whose code was exchanged before; `None` if that changes
-    /// nothing, or the row is a tombstone: then only WeChat knows which came last.
+    /// The epoch once an authorization is taken; `None` if it is older than what is stored, or may
+    /// be.
+    fn epoch_after(&self, evidence: Evidence) -> Option<Timestamp> {
+        match evidence {
+            Evidence::At(at) => (!self.overtook(at)).then_some(at),
+            Evidence::Since { since, newer_than } => {
+                let lower_bound = since.max(self.auth_epoch).max(self.revoked_at);
+                (!self.may_follow(newer_than)).then_some(lower_bound)
+            }
+        }
+    }
+
+    /// Reads the table of [`Weighed`].
+    fn weigh(&self, evidence: Evidence, granted: &GrantedTokens) -> Weighed {
+        let age = self.compare_age(granted);
+        if age == Some(Ordering::Greater) || self.is_named_by(granted) {
+            return Weighed::StoredIsNewer;
+        }
+        let untrusted = self.was_denied_since(granted.asked_at)
+            || self.was_revoked_in_the_second_of(evidence)
+            || self.awaits_another(granted);
+        let access_token = if untrusted {
+            AccessToken::Untrusted
+        } else {
+            AccessToken::Granted
+        };
+        let stored_before = granted
+            .refresh_token
+            .as_ref()
+            .is_some_and(|token| self.knows(token));
+        let renewed_with_it =
+            age == Some(Ordering::Equal) || self.slot.lease.seq > self.slot.token_seq;
+        let under_way = if stored_before && renewed_with_it {
+            CallUnderWay::WithTheSameToken
+        } else {
+            CallUnderWay::None
+        };
+        Weighed::GrantedIsNewer(access_token, under_way)
+    }
+
+    /// The row once WeChat's time of an authorization is known whose code was exchanged before;
+    /// `None` if that changes nothing, or the row is a tombstone: then only WeChat knows which came
+    /// last.
     pub fn confirm(&self, at: Timestamp) -> Option<Self> {
         if self.standing == Standing::Revoked || self.auth_epoch >= at {
             return None;
@@ -82,40 +148,43 @@ impl Authorizer {
         })
     }
 
-    /// The row with what is kept of a grant that [`Authorizer::authorize`] does not take; `None` if that is nothing.
+    /// The row with what is kept of a grant that [`Authorizer::authorize`] does not take; `None` if
+    /// that is nothing.
     ///
-    /// A notice that is too old changes nothing. A browser's code may be newer than can be told: then the access token that
-    /// stands may be dead, and the next one is got with whichever refresh token WeChat still takes.
+    /// A notice that is too old changes nothing. A browser's code may be newer than the row can
+    /// tell: then the stored access token may be dead, and the next one is got with the refresh
+    /// token that WeChat still takes.
     pub fn declined(
         &self,
         evidence: Evidence,
         granted: &GrantedTokens,
-        now: Timestamp,
-        jitter: f64,
+        moment: Moment,
     ) -> Option<Self> {
         if let Evidence::At(_) = evidence {
             return None;
         }
         let kept = self.beside(granted.refresh_token.as_ref()?)?;
-        Some(kept.distrusted(now, jitter))
+        Some(kept.distrusted(moment))
     }
 
-    /// Whether an authorization of the time `at` is over: to exchange its code could only harm what stands.
+    /// Whether an authorization of the time `at` is over: to exchange its code could only harm what
+    /// is stored.
     pub fn overtook(&self, at: Timestamp) -> bool {
         at < self.auth_epoch || at < self.revoked_at
     }
 
-    /// Whether what stands here may be younger than something of the time `moment`.
+    /// Whether what is stored may be younger than something of the time `moment`.
     pub fn may_follow(&self, moment: Timestamp) -> bool {
         self.revoked_at > moment || self.auth_epoch > moment
     }
 
-    /// Whether the authorization of the time `at` stands here, or a newer one does.
-    pub fn stands_since(&self, at: Timestamp) -> bool {
+    /// Whether the authorization of the time `at` is stored, or a newer one.
+    pub fn is_authorized_since(&self, at: Timestamp) -> bool {
         self.standing == Standing::Authorized && self.auth_epoch >= at
     }
 
-    /// The row with a refresh token that WeChat gave kept beside what stands; `None` if it is known.
+    /// The row with a refresh token that WeChat gave kept beside the current one; `None` if it is
+    /// known.
     pub fn beside(&self, token: &Secret<AuthorizerRefreshToken>) -> Option<Self> {
         let mut next = self.clone();
         next.keep_beside(token);
@@ -127,8 +196,7 @@ impl Authorizer {
         &self,
         auth_time: Timestamp,
         refresh_token: Option<&Secret<AuthorizerRefreshToken>>,
-        now: Timestamp,
-        jitter: f64,
+        moment: Moment,
     ) -> Option<Self> {
         let granted = GrantedTokens {
             refresh_token: refresh_token.cloned(),
@@ -142,83 +210,77 @@ impl Authorizer {
         let unknown = refresh_token.filter(|token| !self.knows(token));
         match self.standing {
             // Never heard of, or a revocation older than the authorization that the list tells of.
-            Standing::Revoked => self.authorize(evidence, &granted, now, jitter),
+            Standing::Revoked => self.authorize(evidence, &granted, moment),
             // A notice got lost: the tokens here are of the authorization before.
             _ if unknown.is_some() && auth_time > self.auth_epoch => {
-                self.authorize(evidence, &granted, now, jitter)
+                self.authorize(evidence, &granted, moment)
             }
             Standing::ReauthorizationRequired => {
                 let mut next = self.clone();
                 next.install(unknown?);
-                next.restore(now, jitter);
+                next.restore(moment);
                 Some(next)
             }
-            // A notice got lost and its code was never exchanged: what is older is of the authorization before.
+            // A notice got lost and its code was never exchanged: what is older is of the
+            // authorization before.
             Standing::Authorized if refresh_token.is_none() && self.has_token_before(auth_time) => {
                 let mut next = self.clone();
-                next.access_token = None;
-                next.doubted_from = None;
-                next.due_at = next.due_at.min(Some(now));
+                next.slot.token = None;
+                next.slot.doubted_from = None;
+                next.due_at = next.due_at.min(Some(moment.now));
                 Some(next)
             }
             Standing::Authorized => self.beside(unknown?),
         }
     }
 
-    /// Whether WeChat denied the authorization when it was asked at or after `moment`: of such a tombstone nobody knows
-    /// when it was revoked, so an answer that was asked for before may raise it, but only to ask WeChat again.
-    fn was_denied_since(&self, moment: Timestamp) -> bool {
-        let undated = self.standing == Standing::Revoked && self.revoked_at <= self.auth_epoch;
-        undated && self.ttl.is_some_and(|ttl| ttl >= moment + TOMBSTONE_LIFE)
-    }
-
-    /// Whether the access token was given before an authorization of the time `at`, which then ended it.
+    /// Whether the access token was issued before an authorization of the time `at`, which then
+    /// ended it.
     fn has_token_before(&self, at: Timestamp) -> bool {
-        let token = self.access_token.as_ref();
+        let token = self.slot.token.as_ref();
         token.is_some_and(|token| at > self.auth_epoch && token.expires_at < at + ACCESS_TOKEN_LIFE)
     }
 
-    /// Whether another refresh token than the granted one stands here and was never used: the list named it, perhaps later.
+    /// Whether another refresh token than the granted one is stored and was never used: the list
+    /// named it, perhaps later.
     fn awaits_another(&self, granted: &GrantedTokens) -> bool {
         self.standing == Standing::Authorized
-            && self.access_token.is_none()
+            && self.slot.token.is_none()
             && self.refresh_token != granted.refresh_token
     }
 
-    /// Whether WeChat has merely named the refresh token that stands: then the access token is of the same authorization.
+    /// Whether WeChat has merely named the stored refresh token: then the access token is of the
+    /// same authorization.
     fn is_named_by(&self, granted: &GrantedTokens) -> bool {
         let named = granted.refresh_token.as_ref();
-        granted.access_token.is_none() && named.is_some_and(|named| self.stands_by(named))
+        granted.access_token.is_none() && named.is_some_and(|named| self.is_authorized_by(named))
     }
 
-    /// Whether only WeChat knows which of the two came last: it is asked with the refresh token.
+    /// Whether only WeChat knows which of the two came last: the next renewal asks WeChat.
     fn was_revoked_in_the_second_of(&self, evidence: Evidence) -> bool {
         self.standing == Standing::Revoked && evidence == Evidence::At(self.revoked_at)
     }
 
-    /// How the access token here compares in age to the granted one; greater if WeChat was asked for it later. Then it is of
-    /// the same authorization or a later one: an earlier one was over before the code of the granted one existed.
+    /// Whether the stored access token is newer than the granted one. If so it belongs to the same
+    /// authorization or a later one, because WeChat ends the earlier one before it issues the code.
     fn compare_age(&self, granted: &GrantedTokens) -> Option<Ordering> {
-        let here = self.access_token.as_ref()?.expires_at;
+        let stored = self.slot.token.as_ref()?.expires_at;
         let granted = granted.access_token.as_ref()?.expires_at;
-        (self.standing == Standing::Authorized).then(|| here.cmp(&granted))
+        (self.standing == Standing::Authorized).then(|| stored.cmp(&granted))
     }
 
-    /// The row without its access token, which may be dead, and due for another; a tombstone stays as it is.
-    fn distrusted(mut self, now: Timestamp, jitter: f64) -> Self {
+    /// The row without its access token, which may be dead, and due for another; a tombstone stays
+    /// as it is.
+    fn distrusted(mut self, moment: Moment) -> Self {
         if self.standing == Standing::Revoked {
             return self;
         }
-        let until = self.lease.until;
-        self.access_token = None;
-        self.doubted_from = None;
-        // An answer that is still on its way counts no more.
-        self.lease = self.lease.superseded();
-        self.token_seq = self.lease.seq;
-        self.restore(now, jitter);
+        let until = self.slot.lease.until;
+        self.slot = self.slot.cleared(None);
+        self.restore(moment);
         if until > Timestamp::default() {
-            // The next renewal waits until that call must have taken effect.
-            self.lease.until = until;
+            // The next renewal waits until the call in flight must have taken effect.
+            self.slot.lease.until = until;
             self.due_at = Some(until);
         }
         self

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{Authorizer, Renewal, Standing, due};
-use crate::row::{Failure, Lease, LeaseSlot, earliest};
-use crate::time::Timestamp;
+use crate::row::{Failure, Lease, LeaseSlot, Order};
+use crate::time::{Moment, Timestamp};
 use crate::token::{AuthorizerRefreshToken, Secret};
 
 /// After the first failed renewal; doubled with each further one.
@@ -14,83 +14,84 @@ const FIRST_BACKOFF: Duration = Duration::from_mins(1);
 const MAX_BACKOFF: Duration = Duration::from_mins(30);
 
 impl Authorizer {
-    /// The row once its lease is taken at `now`, with the doubt that the holder before has left. If nothing more is heard of
-    /// this one, WeChat may have made another token for him, and the stored one dies: so the row is due then.
+    /// The row once its lease is taken at `now`.
+    ///
+    /// If the holder never comes back, WeChat may have issued a token to it, and the stored one
+    /// dies: so the row is due when the lease ends.
     #[must_use]
-    pub fn leased(&self, slot: LeaseSlot, now: Timestamp) -> Self {
+    pub fn leased(&self, lease: LeaseSlot, now: Timestamp) -> Self {
         Self {
-            lease: slot,
-            doubted_from: self.lease.doubted_from(self.doubted_from, now),
-            due_at: self.due_at.map(|due_at| due_at.min(slot.until)),
+            slot: self.slot.leased(lease, now),
+            due_at: self.due_at.map(|due_at| due_at.min(lease.until)),
             ..self.clone()
         }
     }
 
-    /// The row once WeChat has answered the holder of `lease`, having refused the tokens `refused` on the way; `None` if
-    /// the answer belongs to an authorization that is over.
+    /// The row once WeChat has answered the holder of `lease`, having refused the tokens `refused`
+    /// on the way; `None` if the answer belongs to an authorization that is over.
     ///
-    /// Within one authorization the access token of the highest lease wins, and no refresh token is dropped but those
-    /// that WeChat refused. But if another answer came while this one was under way, or none to a try before it, either call
-    /// may have reached WeChat last, and the other's token dies with the five minutes' overlap: then the row is due for one
-    /// more renewal, and its token in doubt.
+    /// Within one authorization the access token of the highest lease wins, and no refresh token is
+    /// dropped but those that WeChat refused. After renewals that overlapped the row is due for one
+    /// more.
     pub fn renewed(
         &self,
         lease: Lease,
         renewal: &Renewal,
         refused: &[Secret<AuthorizerRefreshToken>],
-        jitter: f64,
+        moment: Moment,
     ) -> Option<Self> {
         let issued = &renewal.access_token;
         let Some(mut next) = self.after(lease, refused) else {
             return self.renewed_beside(renewal);
         };
-        let newest = lease.seq >= next.token_seq && next.standing != Standing::Revoked;
-        if !newest {
+        let renewed = self.slot.renewed(lease, issued);
+        if renewed.order == Order::Overtaken || self.standing == Standing::Revoked {
             next.keep_beside(&renewal.refresh_token);
             if next.standing == Standing::ReauthorizationRequired {
-                // It was given up without this token: not tried yet, so due at once.
-                next.restore(Timestamp::default(), jitter);
+                // It was given up without this token, which was not tried yet: so it is due at once.
+                next.restore(Moment {
+                    now: Timestamp::default(),
+                    ..moment
+                });
             }
             if next.standing == Standing::Authorized {
-                next.doubt(Timestamp::default(), issued.asked_at);
+                next.overlapped(Timestamp::default(), issued.asked_at);
             }
             return Some(next);
         }
         next.install(&renewal.refresh_token);
-        next.access_token = Some(issued.token.clone());
-        next.token_seq = lease.seq;
+        next.slot = renewed.slot;
         next.standing = Standing::Authorized;
         next.failures = 0;
-        next.failure = None;
-        let due_at = due(&issued.token, jitter);
-        // What the holder of a later lease got, or will get, is WeChat's newer one: for him the row is due already, and for one
-        // who was lost it is in doubt.
-        let is_last = lease.seq == self.lease.seq;
-        next.doubted_from = self.doubted_from.filter(|_| !is_last);
-        next.due_at = Some(match self.due_at {
-            Some(of_later) if !is_last => of_later.min(due_at),
+        let due_at = due(&issued.token, moment.jitter);
+        // If a later lease exists, its token is newer than this one: keep the due time that lease
+        // set.
+        next.due_at = Some(match (renewed.order, self.due_at) {
+            (Order::Newest, Some(of_later)) => of_later.min(due_at),
             _ => due_at,
         });
-        if lease.token_seq != self.token_seq || issued.in_doubt {
-            next.doubt(Timestamp::default(), issued.asked_at);
+        if renewed.overlapped {
+            next.overlapped(Timestamp::default(), issued.asked_at);
         }
         Some(next)
     }
 
-    /// The row when an answer that counts no more was got with the very refresh token that stands: WeChat had named it before
-    /// it was stored. Either call may have reached WeChat last, so the row is due.
+    /// The row when an answer of an authorization that is over was got with the very refresh token
+    /// that is stored: WeChat's list had named it before the code's exchange stored it. Either call
+    /// may have reached WeChat last, so the row is due.
     fn renewed_beside(&self, renewal: &Renewal) -> Option<Self> {
-        self.stands_by(&renewal.refresh_token).then(|| {
+        self.is_authorized_by(&renewal.refresh_token).then(|| {
             let mut next = self.clone();
-            next.doubt(Timestamp::default(), renewal.access_token.asked_at);
+            next.overlapped(Timestamp::default(), renewal.access_token.asked_at);
             next
         })
     }
 
-    /// The row once WeChat has refused every refresh token that the holder of `lease` knew; `None` if that was under an
-    /// authorization that is over.
+    /// The row once WeChat has refused every refresh token that the holder of `lease` knew; `None`
+    /// if that was under an authorization that is over.
     ///
-    /// A token that came in meanwhile has not been tried: then the row is due again instead of given up.
+    /// A token that came in meanwhile has not been tried: then the row is due again instead of given
+    /// up.
     pub fn exhausted(
         &self,
         lease: Lease,
@@ -111,54 +112,59 @@ impl Authorizer {
 
     /// The row once the holder of `lease` has given up for now; what it has stays.
     ///
-    /// `retry_after` puts off the next try; without it the failure was not this authorizer's, and it stays due.
+    /// `retry_after` puts off the next try. Without it the failure was not this authorizer's, and
+    /// the row stays due.
     #[must_use]
     pub fn failed(&self, lease: Lease, failure: &Failure, retry_after: Option<Timestamp>) -> Self {
         let mut next = self.clone();
-        next.lease = next.lease.released(lease.seq);
-        // Somebody has had an answer since, and it is of his authorization or lease: he did not fail.
-        if self.is_overtaken(lease) {
+        if self.is_over(lease) {
+            // Whatever failed was not the renewal of the authorization that is stored.
+            next.slot.lease = self.slot.lease.released(lease.seq);
             return next;
         }
-        next.failure = Some(failure.clone());
-        if let (Some(retry_after), Some(_)) = (retry_after, next.due_at) {
+        next.slot = self.slot.failed(lease, failure);
+        if self.slot.order(lease) != Order::Overtaken
+            && let (Some(retry_after), Some(_)) = (retry_after, next.due_at)
+        {
             next.failures = next.failures.saturating_add(1);
             next.due_at = Some(retry_after);
         }
         next
     }
 
-    /// The row when the holder of `lease` may have been given an access token that he never saw: then the one before is
-    /// surely good until `until` only.
+    /// The row when the holder of `lease` may have been issued an access token that it never saw:
+    /// the stored one is in doubt from `from` on.
     #[must_use]
-    pub fn doubted(self, lease: Lease, until: Timestamp) -> Self {
-        if self.is_overtaken(lease) {
+    pub fn doubted(self, lease: Lease, from: Timestamp) -> Self {
+        if self.is_over(lease) {
             return self;
         }
         Self {
-            doubted_from: earliest(self.doubted_from, until),
+            slot: self.slot.doubted(lease, from),
             ..self
         }
     }
 
     /// When to try again after the coming failure: doubling, with full jitter in the upper half.
-    pub fn backoff(&self, now: Timestamp, jitter: f64) -> Timestamp {
+    pub fn backoff(&self, moment: Moment) -> Timestamp {
         let doubled = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(10));
-        now + doubled.min(MAX_BACKOFF).mul_f64(0.5 + jitter / 2.0)
+        moment.now + doubled.min(MAX_BACKOFF).mul_f64(0.5 + moment.jitter / 2.0)
     }
 
-    /// Whether the holder of `lease` has nothing more to do: a later one has had his answer, or the authorization is over.
+    /// Whether the holder of `lease` has nothing more to do: a later lease has brought its token, or
+    /// the authorization is over.
     pub fn is_overtaken(&self, lease: Lease) -> bool {
-        self.is_over(lease) || lease.seq < self.token_seq
+        self.is_over(lease) || self.slot.order(lease) == Order::Overtaken
     }
 
-    /// The row without the lease and without what WeChat refused to its holder; `None` if the lease is over.
+    /// The row without the lease and without what WeChat refused to its holder; `None` if the lease
+    /// is over.
     fn after(&self, lease: Lease, refused: &[Secret<AuthorizerRefreshToken>]) -> Option<Self> {
         if self.is_over(lease) {
             return None;
         }
         let mut next = self.clone();
-        next.lease = next.lease.released(lease.seq);
+        next.slot.lease = self.slot.lease.released(lease.seq);
         next.forget(refused);
         Some(next)
     }

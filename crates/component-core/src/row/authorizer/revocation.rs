@@ -18,7 +18,13 @@ pub enum Revocation {
 }
 
 /// How long a tombstone orders late notices.
-pub(super) const TOMBSTONE_LIFE: Duration = Duration::from_hours(90 * 24);
+const TOMBSTONE_LIFE: Duration = Duration::from_hours(90 * 24);
+
+/// When WeChat denied the authorization of a tombstone with this `ttl`, written without the time of
+/// the denial: earlier versions of the row told it by the `ttl` alone.
+pub fn denied_at_of_undated(ttl: Timestamp) -> Timestamp {
+    ttl - TOMBSTONE_LIFE
+}
 
 impl Authorizer {
     /// What an `unauthorized` notice of the time `at` means for the row.
@@ -29,40 +35,54 @@ impl Authorizer {
         if at == self.auth_epoch && self.standing != Standing::Revoked {
             return Revocation::Ask;
         }
-        Revocation::Tombstone(Box::new(self.tombstone(at, now)))
+        let tombstone = Self {
+            revoked_at: at,
+            denied_at: None,
+            ..self.tombstone(now)
+        };
+        Revocation::Tombstone(Box::new(tombstone))
     }
 
-    /// The row once WeChat has told the holder of `lease` that the account is not authorized; `None` if the lease is not
-    /// the newest any more, so that it may have been another authorization that WeChat denied.
-    ///
-    /// When it was revoked is not known; the epoch itself, the earliest it can have been, keeps the way free for a later
-    /// authorization whose notice is still under way.
+    /// The row once WeChat has told the holder of `lease` that the account is not authorized; `None`
+    /// if a later lease was taken, so that WeChat may have denied another authorization.
     pub fn denied(&self, lease: Lease, now: Timestamp) -> Option<Self> {
-        let newest = lease.seq == self.lease.seq;
-        (newest && self.standing != Standing::Revoked)
-            .then(|| self.tombstone(self.auth_epoch.max(self.revoked_at), now))
+        let newest = lease.seq == self.slot.lease.seq;
+        (newest && self.standing != Standing::Revoked).then(|| self.undated_tombstone(now))
     }
 
-    /// The row once WeChat was asked about it as it was `seen`, and says that it is not authorized; `None` if WeChat has
-    /// given something for it since.
+    /// The row once WeChat was asked about it as it was `seen`, and says that it is not authorized;
+    /// `None` if WeChat has given something for it since.
     pub fn vanished(&self, seen: &Self, now: Timestamp) -> Option<Self> {
-        let unchanged = self.auth_epoch == seen.auth_epoch && self.token_seq == seen.token_seq;
-        (unchanged && self.standing != Standing::Revoked)
-            .then(|| self.tombstone(self.auth_epoch.max(self.revoked_at), now))
+        let unchanged =
+            self.auth_epoch == seen.auth_epoch && self.slot.token_seq == seen.slot.token_seq;
+        (unchanged && self.standing != Standing::Revoked).then(|| self.undated_tombstone(now))
     }
 
-    fn tombstone(&self, at: Timestamp, now: Timestamp) -> Self {
-        let mut next = self.clone();
-        next.standing = Standing::Revoked;
-        next.revoked_at = at;
-        next.access_token = None;
-        next.doubted_from = None;
-        next.lease = next.lease.superseded();
-        next.token_seq = next.lease.seq;
-        next.failures = 0;
-        next.failure = None;
-        next.due_at = None;
-        next.ttl = Some(now + TOMBSTONE_LIFE);
-        next
+    /// Whether WeChat denied the authorization when it was asked at or after `moment`, without
+    /// telling since when. An older grant may reopen the row, but without its access token, so that
+    /// the next renewal asks WeChat.
+    pub(super) fn was_denied_since(&self, moment: Timestamp) -> bool {
+        self.denied_at.is_some_and(|denied_at| denied_at >= moment)
+    }
+
+    /// When it was revoked is not known. The epoch itself, the earliest it can have been, keeps the
+    /// way free for a later authorization whose notice is still in flight.
+    fn undated_tombstone(&self, now: Timestamp) -> Self {
+        Self {
+            revoked_at: self.auth_epoch.max(self.revoked_at),
+            denied_at: Some(now),
+            ..self.tombstone(now)
+        }
+    }
+
+    fn tombstone(&self, now: Timestamp) -> Self {
+        Self {
+            standing: Standing::Revoked,
+            slot: self.slot.cleared(None),
+            failures: 0,
+            due_at: None,
+            ttl: Some(now + TOMBSTONE_LIFE),
+            ..self.clone()
+        }
     }
 }

@@ -1,13 +1,22 @@
 //! The rules of a row, each as a sentence.
 
 use super::*;
+use crate::row::{Failure, LeaseSlot};
 use crate::time::MAX_CLOCK_SKEW;
 
 const T1: Timestamp = Timestamp::from_secs(1_700_000_100);
 const T2: Timestamp = Timestamp::from_secs(1_700_000_200);
 const T3: Timestamp = Timestamp::from_secs(1_700_000_300);
 const NOW: Timestamp = Timestamp::from_secs(1_700_001_000);
+const MOMENT: Moment = Moment {
+    now: NOW,
+    jitter: 0.0,
+};
 const TWO_HOURS: Duration = Duration::from_hours(2);
+
+fn moment(jitter: f64) -> Moment {
+    Moment { now: NOW, jitter }
+}
 
 fn unknown() -> Authorizer {
     Authorizer::unknown(AuthorizerAppId::parse("wxfedcba9876543210").unwrap())
@@ -48,7 +57,7 @@ fn renewal(access_token: &str, refresh_token: &str) -> Renewal {
         access_token: Issued {
             token: access(access_token),
             asked_at: NOW,
-            in_doubt: false,
+            after_unanswered_try: false,
         },
         refresh_token: refresh(refresh_token),
     }
@@ -60,7 +69,7 @@ fn authorized() -> Authorizer {
 }
 
 fn authorize(row: &Authorizer, at: Timestamp, refresh_token: &str) -> Option<Authorizer> {
-    row.authorize(Evidence::At(at), &granted(refresh_token), NOW, 0.0)
+    row.authorize(Evidence::At(at), &granted(refresh_token), MOMENT)
 }
 
 #[track_caller]
@@ -75,17 +84,15 @@ fn revoked(row: &Authorizer, at: Timestamp) -> Authorizer {
 fn leased(row: &Authorizer) -> (Authorizer, Lease) {
     let lease = Lease {
         epoch: row.auth_epoch,
-        seq: row.lease.seq + 1,
-        token_seq: row.token_seq,
+        seq: row.slot.lease.seq + 1,
+        token_seq: row.slot.token_seq,
     };
     let slot = LeaseSlot {
         seq: lease.seq,
         until: NOW + Duration::from_secs(20),
     };
-    let row = Authorizer {
-        lease: slot,
-        ..row.clone()
-    };
+    let mut row = row.clone();
+    row.slot.lease = slot;
     (row, lease)
 }
 
@@ -99,7 +106,7 @@ fn check_tokens(row: &Authorizer, expected: &[&str]) {
 
 #[track_caller]
 fn check_access(row: &Authorizer, expected: &str) {
-    let token = row.access_token.as_ref().map(|token| token.secret.expose());
+    let token = row.slot.token.as_ref().map(|token| token.secret.expose());
     assert_eq!(token, Some(expected));
 }
 
@@ -157,7 +164,7 @@ fn the_last_revocation_stands_however_notices_arrive() {
         Told::Unauthorized(T3),
     ]) {
         let row = after(&notices);
-        let end = (row.standing, row.revoked_at, row.access_token, row.due_at);
+        let end = (row.standing, row.revoked_at, row.slot.token, row.due_at);
         assert_eq!(end, (Standing::Revoked, T3, None, None), "{notices:?}");
     }
 }
@@ -174,7 +181,7 @@ fn an_authorization_in_the_second_of_the_revocation_is_taken() {
     let row = authorize(&revoked(&unknown(), T2), T2, "r2").unwrap();
     assert_eq!(row.standing, Standing::Authorized);
     // Which came last WeChat is asked, before a token is handed out.
-    assert_eq!((&row.access_token, row.due_at), (&None, Some(NOW)));
+    assert_eq!((&row.slot.token, row.due_at), (&None, Some(NOW)));
     // The same revocation, pushed again, is known.
     assert_eq!(row.revoke(T2, NOW), Revocation::Ignore);
 }
@@ -216,8 +223,8 @@ fn a_new_authorization_takes_over_and_keeps_the_token_before_it() {
     check_tokens(&row, &["r2", "r1"]);
     check_access(&row, "of-the-grant");
     assert_eq!(row.permission_sets, [1, 15]);
-    assert_eq!(row.lease.until, Timestamp::default());
-    assert!(row.lease.seq > lease.seq);
+    assert_eq!(row.slot.lease.until, Timestamp::default());
+    assert!(row.slot.lease.seq > lease.seq);
 }
 
 #[test]
@@ -247,7 +254,7 @@ fn returned(row: &Authorizer, since: Timestamp, until: Timestamp) -> Option<Auth
         since,
         newer_than: until,
     };
-    row.authorize(evidence, &granted("r2"), NOW, 0.0)
+    row.authorize(evidence, &granted("r2"), MOMENT)
 }
 
 #[test]
@@ -290,28 +297,33 @@ fn a_browsers_code_that_may_be_newer_ends_the_trust_in_what_stands() {
         since: T1,
         newer_than: T1,
     };
-    let declined = |row: &Authorizer| row.declined(evidence, &granted("r3"), NOW, 0.0);
-    assert_eq!(row.authorize(evidence, &granted("r3"), NOW, 0.0), None);
+    let declined = |row: &Authorizer| row.declined(evidence, &granted("r3"), MOMENT);
+    assert_eq!(row.authorize(evidence, &granted("r3"), MOMENT), None);
     let row = declined(&row).unwrap();
     let stands = (row.standing, row.auth_epoch, row.due_at);
     let end = NOW + Duration::from_secs(20);
     assert_eq!(stands, (Standing::Authorized, T2, Some(end)));
-    assert_eq!((&row.access_token, row.lease.until), (&None, end));
+    assert_eq!((&row.slot.token, row.slot.lease.until), (&None, end));
     check_tokens(&row, &["r2", "r3", "r1"]);
     // Nor does an answer count that was asked for before.
-    let row = row.renewed(lease, &renewal("a2", "r2"), &[], 0.0).unwrap();
-    assert_eq!(row.access_token, None);
+    let row = row
+        .renewed(lease, &renewal("a2", "r2"), &[], MOMENT)
+        .unwrap();
+    assert_eq!(row.slot.token, None);
 
     let given_up = Authorizer {
         refresh_token: None,
         history: Vec::new(),
         standing: Standing::ReauthorizationRequired,
-        lease: LeaseSlot::default(),
+        slot: TokenSlot {
+            lease: LeaseSlot::default(),
+            ..row.slot.clone()
+        },
         ..row
     };
     assert_eq!(declined(&given_up).unwrap().due_at, Some(NOW));
     assert_eq!(
-        given_up.declined(Evidence::At(T1), &granted("r3"), NOW, 0.0),
+        given_up.declined(Evidence::At(T1), &granted("r3"), MOMENT),
         None
     );
 }
@@ -320,11 +332,13 @@ fn a_browsers_code_that_may_be_newer_ends_the_trust_in_what_stands() {
 fn an_answer_by_a_refresh_token_that_was_named_before_it_was_stored_makes_the_row_due() {
     let (row, lease) = leased(&authorized());
     let row = authorize(&row, T2, "r2").unwrap();
-    let due = row.renewed(lease, &renewal("a2", "r2"), &[], 0.0).unwrap();
-    assert_eq!(due.access_token, row.access_token);
+    let due = row
+        .renewed(lease, &renewal("a2", "r2"), &[], MOMENT)
+        .unwrap();
+    assert_eq!(due.slot.token, row.slot.token);
     assert_eq!(due.due_at, Some(Timestamp::default()));
-    assert!(due.token_seq < due.lease.seq);
-    assert_eq!(row.renewed(lease, &renewal("a1", "r1"), &[], 0.0), None);
+    assert!(due.slot.token_seq < due.slot.lease.seq);
+    assert_eq!(row.renewed(lease, &renewal("a1", "r1"), &[], MOMENT), None);
 }
 
 #[test]
@@ -338,7 +352,9 @@ fn a_tombstone_is_not_confirmed() {
 fn an_answer_that_was_under_way_when_the_notice_came_still_counts() {
     let (row, lease) = leased(&returned(&unknown(), T1, T1).unwrap());
     let row = row.confirm(T2).unwrap();
-    let row = row.renewed(lease, &renewal("a2", "r2"), &[], 0.0).unwrap();
+    let row = row
+        .renewed(lease, &renewal("a2", "r2"), &[], MOMENT)
+        .unwrap();
     assert_eq!(row.auth_epoch, T2);
     check_tokens(&row, &["r2"]);
 }
@@ -347,7 +363,7 @@ fn an_answer_that_was_under_way_when_the_notice_came_still_counts() {
 fn an_answer_that_was_under_way_during_another_authorization_counts_no_more() {
     let (row, lease) = leased(&authorized());
     let row = authorize(&row, T2, "r2").unwrap().confirm(T3).unwrap();
-    assert_eq!(row.renewed(lease, &renewal("a3", "r3"), &[], 0.0), None);
+    assert_eq!(row.renewed(lease, &renewal("a3", "r3"), &[], MOMENT), None);
 }
 
 #[test]
@@ -384,7 +400,7 @@ fn what_was_asked_for_earlier_is_kept_beside_what_stands() {
         },
     ] {
         let late = granted_before("r-late", 1);
-        let row = row.authorize(evidence, &late, NOW, 0.0).unwrap();
+        let row = row.authorize(evidence, &late, MOMENT).unwrap();
         check_access(&row, "of-the-grant");
         check_tokens(&row, &["r1", "r-late"]);
     }
@@ -394,7 +410,9 @@ fn what_was_asked_for_earlier_is_kept_beside_what_stands() {
 fn a_renewal_in_the_second_of_the_exchange_leaves_a_doubt_which_is_newer() {
     let row = listed(&unknown(), T1, "r1").unwrap();
     let (row, lease) = leased(&row);
-    let row = row.renewed(lease, &renewal("a2", "r1"), &[], 0.0).unwrap();
+    let row = row
+        .renewed(lease, &renewal("a2", "r1"), &[], MOMENT)
+        .unwrap();
     check_in_doubt(&authorize(&row, T1, "r1").unwrap());
     let of_another = authorize(&row, T2, "r2").unwrap();
     assert!(of_another.due_at > Some(NOW));
@@ -411,15 +429,15 @@ fn a_code_that_was_exchanged_before_a_denial_raises_the_row_only_to_ask_again() 
     let (row, lease) = leased(&authorized());
     let tombstone = row.denied(lease, NOW).unwrap();
     let evidence = Evidence::At(T2);
-    let late = tombstone.authorize(evidence, &granted_before("r2", 1), NOW, 0.0);
+    let late = tombstone.authorize(evidence, &granted_before("r2", 1), MOMENT);
     let late = late.unwrap();
     assert_eq!(late.standing, Standing::Authorized);
-    assert_eq!(late.access_token, None);
+    assert_eq!(late.slot.token, None);
     let after = GrantedTokens {
         asked_at: NOW + Duration::from_secs(1),
         ..granted("r2")
     };
-    let after = tombstone.authorize(evidence, &after, NOW, 0.0).unwrap();
+    let after = tombstone.authorize(evidence, &after, MOMENT).unwrap();
     check_access(&after, "of-the-grant");
 }
 
@@ -428,7 +446,7 @@ fn a_grant_beside_an_unused_token_of_the_list_leaves_it_to_the_ladder() {
     let row = listed(&unknown(), T1, "r-listed").unwrap();
     let row = authorize(&row, T2, "r2").unwrap();
     check_tokens(&row, &["r2", "r-listed"]);
-    assert_eq!((row.access_token, row.due_at), (None, Some(NOW)));
+    assert_eq!((row.slot.token, row.due_at), (None, Some(NOW)));
 }
 
 #[test]
@@ -438,7 +456,7 @@ fn a_token_that_wechat_merely_names_again_leaves_the_access_token_alone() {
         ..GrantedTokens::default()
     };
     let evidence = Evidence::At(T2);
-    let row = authorized().authorize(evidence, &named, NOW, 0.0).unwrap();
+    let row = authorized().authorize(evidence, &named, MOMENT).unwrap();
     assert_eq!(row.auth_epoch, T2);
     check_access(&row, "of-the-grant");
 }
@@ -448,9 +466,9 @@ fn a_call_under_way_while_a_code_is_exchanged_is_waited_out_and_leaves_a_doubt()
     let (row, _lease) = leased(&listed(&unknown(), T1, "r1").unwrap());
     let row = authorize(&row, T1, "r1").unwrap();
     let end = NOW + Duration::from_secs(20);
-    assert_eq!((row.lease.until, row.due_at), (end, Some(end)));
-    assert!(row.token_seq < row.lease.seq);
-    assert_eq!(row.doubted_from, Some(NOW + OVERLAP));
+    assert_eq!((row.slot.lease.until, row.due_at), (end, Some(end)));
+    assert!(row.slot.token_seq < row.slot.lease.seq);
+    assert_eq!(row.slot.doubted_from, Some(NOW + OVERLAP));
 }
 
 // What WeChat says when it is asked.
@@ -462,7 +480,7 @@ fn an_authorizer_that_wechat_denies_is_revoked_but_a_later_authorization_passes(
     for tombstone in tombstones.map(Option::unwrap) {
         let end = (tombstone.standing, tombstone.revoked_at);
         assert_eq!(end, (Standing::Revoked, T1));
-        assert_eq!(tombstone.lease.until, Timestamp::default());
+        assert_eq!(tombstone.slot.lease.until, Timestamp::default());
         let row = authorize(&tombstone, T2, "r2").unwrap();
         assert_eq!(row.standing, Standing::Authorized);
     }
@@ -495,7 +513,7 @@ fn a_denial_of_another_authorization_changes_nothing() {
 }
 
 fn listed(row: &Authorizer, auth_time: Timestamp, token: &str) -> Option<Authorizer> {
-    row.listed(auth_time, Secret::parse(token).as_ref(), NOW, 0.0)
+    row.listed(auth_time, Secret::parse(token).as_ref(), MOMENT)
 }
 
 #[test]
@@ -525,7 +543,9 @@ fn the_list_changes_nothing_that_it_agrees_with() {
     assert_eq!(listed(&authorized(), T1, "r1"), None);
     assert_eq!(listed(&authorized(), T2, "r1"), None);
     let (row, lease) = leased(&authorized());
-    let row = row.renewed(lease, &renewal("a2", "r2"), &[], 0.0).unwrap();
+    let row = row
+        .renewed(lease, &renewal("a2", "r2"), &[], MOMENT)
+        .unwrap();
     assert_eq!(listed(&row, T1, "r1"), None);
 }
 
@@ -535,7 +555,7 @@ fn an_entry_without_a_token_changes_no_authorization_but_a_younger_one_ends_the_
     assert_eq!(listed(&authorized(), T1, ""), None);
     assert_eq!(listed(&given_up(), T3, ""), None);
     let mut older = authorized();
-    older.access_token.as_mut().unwrap().expires_at = T3 + Duration::from_secs(7199);
+    older.slot.token.as_mut().unwrap().expires_at = T3 + Duration::from_secs(7199);
     let row = listed(&older, T3, "").unwrap();
     let (standing, refresh_token) = (authorized().standing, authorized().refresh_token);
     assert_eq!(
@@ -543,7 +563,7 @@ fn an_entry_without_a_token_changes_no_authorization_but_a_younger_one_ends_the_
         (standing, refresh_token)
     );
     assert_eq!(
-        (row.access_token.as_ref(), row.auth_epoch),
+        (row.slot.token.as_ref(), row.auth_epoch),
         (None, authorized().auth_epoch)
     );
     assert!(row.due_at.is_some());
@@ -555,7 +575,7 @@ fn the_list_repairs_a_lost_authorization() {
     assert_eq!(row.standing, Standing::Authorized);
     assert!(T1 < row.auth_epoch && row.auth_epoch <= T2);
     check_tokens(&row, &["r2", "r1"]);
-    assert_eq!((row.access_token, row.due_at), (None, Some(NOW)));
+    assert_eq!((row.slot.token, row.due_at), (None, Some(NOW)));
 }
 
 #[test]
@@ -596,18 +616,18 @@ fn given_up() -> Authorizer {
 
 #[test]
 fn a_renewal_replaces_the_access_token_and_frees_the_lease() {
-    let failed = Authorizer {
-        failures: 3,
-        failure: Some(failure("wechat_unavailable")),
-        ..authorized()
-    };
+    let mut failed = authorized();
+    failed.failures = 3;
+    failed.slot.failure = Some(failure("wechat_unavailable"));
     let (row, lease) = leased(&failed);
-    let row = row.renewed(lease, &renewal("a2", "r1"), &[], 0.0).unwrap();
+    let row = row
+        .renewed(lease, &renewal("a2", "r1"), &[], MOMENT)
+        .unwrap();
     check_access(&row, "a2");
     check_tokens(&row, &["r1"]);
-    assert_eq!(row.lease.until, Timestamp::default());
+    assert_eq!(row.slot.lease.until, Timestamp::default());
     assert_eq!(
-        (row.token_seq, row.failures, row.failure),
+        (row.slot.token_seq, row.failures, row.slot.failure),
         (lease.seq, 0, None)
     );
 }
@@ -615,10 +635,14 @@ fn a_renewal_replaces_the_access_token_and_frees_the_lease() {
 #[test]
 fn a_rotated_refresh_token_is_used_from_now_on_and_the_one_before_is_kept() {
     let (row, lease) = leased(&authorized());
-    let row = row.renewed(lease, &renewal("a2", "r2"), &[], 0.0).unwrap();
+    let row = row
+        .renewed(lease, &renewal("a2", "r2"), &[], MOMENT)
+        .unwrap();
     check_tokens(&row, &["r2", "r1"]);
     let (row, lease) = leased(&row);
-    let row = row.renewed(lease, &renewal("a3", "r1"), &[], 0.0).unwrap();
+    let row = row
+        .renewed(lease, &renewal("a3", "r1"), &[], MOMENT)
+        .unwrap();
     check_tokens(&row, &["r1", "r2"]);
 }
 
@@ -626,7 +650,7 @@ fn a_rotated_refresh_token_is_used_from_now_on_and_the_one_before_is_kept() {
 fn a_late_answer_of_an_older_authorization_changes_nothing() {
     let (row, lease) = leased(&authorized());
     let row = authorize(&row, T2, "r2").unwrap();
-    assert_eq!(row.renewed(lease, &renewal("a", "r"), &[], 0.0), None);
+    assert_eq!(row.renewed(lease, &renewal("a", "r"), &[], MOMENT), None);
     assert_eq!(row.exhausted(lease, &[refresh("r2")], NOW), None);
     let (row, _) = leased(&row);
     assert_eq!(
@@ -641,14 +665,17 @@ fn the_access_token_of_the_highest_lease_wins_and_no_refresh_token_is_lost() {
     let (row, fast) = leased(&row);
     let (of_slow, of_fast) = (renewal("a-slow", "r-slow"), renewal("a-fast", "r-fast"));
 
-    let fast_first = row.renewed(fast, &of_fast, &[], 0.0).unwrap();
-    let end = fast_first.renewed(slow, &of_slow, &[], 0.0).unwrap();
+    let fast_first = row.renewed(fast, &of_fast, &[], MOMENT).unwrap();
+    let end = fast_first.renewed(slow, &of_slow, &[], MOMENT).unwrap();
     check_access(&end, "a-fast");
     check_tokens(&end, &["r-fast", "r-slow", "r1"]);
 
-    let slow_first = row.renewed(slow, &of_slow, &[], 0.0).unwrap();
-    assert_eq!(slow_first.lease, row.lease, "the lease is another's");
-    let end = slow_first.renewed(fast, &of_fast, &[], 0.0).unwrap();
+    let slow_first = row.renewed(slow, &of_slow, &[], MOMENT).unwrap();
+    assert_eq!(
+        slow_first.slot.lease, row.slot.lease,
+        "the lease is another's"
+    );
+    let end = slow_first.renewed(fast, &of_fast, &[], MOMENT).unwrap();
     check_access(&end, "a-fast");
     check_tokens(&end, &["r-fast", "r-slow", "r1"]);
 }
@@ -656,8 +683,8 @@ fn the_access_token_of_the_highest_lease_wins_and_no_refresh_token_is_lost() {
 /// Makes the refresher renew, whatever the stored token says of itself, and everybody else in five minutes.
 #[track_caller]
 fn check_in_doubt(row: &Authorizer) {
-    assert!(row.token_seq < row.lease.seq && row.due_at <= Some(NOW));
-    assert_eq!(row.doubted_from, Some(NOW + OVERLAP));
+    assert!(row.slot.token_seq < row.slot.lease.seq && row.due_at <= Some(NOW));
+    assert_eq!(row.slot.doubted_from, Some(NOW + OVERLAP));
 }
 
 #[test]
@@ -665,19 +692,19 @@ fn answers_of_calls_that_overlapped_leave_a_doubt_which_is_newest() {
     let (row, slow) = leased(&authorized());
     let (row, fast) = leased(&row);
     let (of_slow, of_fast) = (renewal("a-slow", "r1"), renewal("a-fast", "r1"));
-    let fast_first = row.renewed(fast, &of_fast, &[], 0.0).unwrap();
+    let fast_first = row.renewed(fast, &of_fast, &[], MOMENT).unwrap();
     assert!(fast_first.due_at > Some(NOW));
-    check_in_doubt(&fast_first.renewed(slow, &of_slow, &[], 0.0).unwrap());
-    let slow_first = row.renewed(slow, &of_slow, &[], 0.0).unwrap();
-    check_in_doubt(&slow_first.renewed(fast, &of_fast, &[], 0.0).unwrap());
+    check_in_doubt(&fast_first.renewed(slow, &of_slow, &[], MOMENT).unwrap());
+    let slow_first = row.renewed(slow, &of_slow, &[], MOMENT).unwrap();
+    check_in_doubt(&slow_first.renewed(fast, &of_fast, &[], MOMENT).unwrap());
 }
 
 #[test]
 fn an_answer_after_a_try_without_one_leaves_the_same_doubt() {
     let (row, lease) = leased(&authorized());
     let mut answer = renewal("a2", "r1");
-    answer.access_token.in_doubt = true;
-    let row = row.renewed(lease, &answer, &[], 0.0).unwrap();
+    answer.access_token.after_unanswered_try = true;
+    let row = row.renewed(lease, &answer, &[], MOMENT).unwrap();
     check_access(&row, "a2");
     check_in_doubt(&row);
 }
@@ -686,12 +713,18 @@ fn an_answer_after_a_try_without_one_leaves_the_same_doubt() {
 fn the_next_renewal_ends_a_doubt() {
     let (row, slow) = leased(&authorized());
     let (row, fast) = leased(&row);
-    let row = row.renewed(fast, &renewal("a2", "r1"), &[], 0.0).unwrap();
-    let row = row.renewed(slow, &renewal("a1", "r1"), &[], 0.0).unwrap();
+    let row = row
+        .renewed(fast, &renewal("a2", "r1"), &[], MOMENT)
+        .unwrap();
+    let row = row
+        .renewed(slow, &renewal("a1", "r1"), &[], MOMENT)
+        .unwrap();
     let (row, lease) = leased(&row);
-    let row = row.renewed(lease, &renewal("a3", "r1"), &[], 0.0).unwrap();
-    assert_eq!(row.token_seq, row.lease.seq);
-    assert!(row.due_at > Some(NOW) && row.doubted_from.is_none());
+    let row = row
+        .renewed(lease, &renewal("a3", "r1"), &[], MOMENT)
+        .unwrap();
+    assert_eq!(row.slot.token_seq, row.slot.lease.seq);
+    assert!(row.due_at > Some(NOW) && row.slot.doubted_from.is_none());
 }
 
 #[test]
@@ -712,21 +745,24 @@ fn the_doubt_that_a_lost_holder_leaves_stays_until_a_later_lease_has_its_answer(
     let (row, lost) = leased(&authorized());
     let slot = LeaseSlot {
         seq: lost.seq + 1,
-        until: row.lease.until + MAX_JITTER,
+        until: row.slot.lease.until + MAX_JITTER,
     };
-    let row = row.leased(slot, row.lease.until);
-    assert!(row.doubted_from.is_some());
+    let row = row.leased(slot, row.slot.lease.until);
+    assert!(row.slot.doubted_from.is_some());
     let next = Lease {
         seq: slot.seq,
         ..lost
     };
     let answer = renewal("a2", "r1");
-    let overtaken = row.renewed(lost, &answer, &[], 0.0).unwrap();
-    assert_eq!(overtaken.doubted_from, row.doubted_from, "taken up late");
-    let renewed = row.renewed(next, &answer, &[], 0.0).unwrap();
-    assert_eq!(renewed.doubted_from, None);
+    let overtaken = row.renewed(lost, &answer, &[], MOMENT).unwrap();
+    assert_eq!(
+        overtaken.slot.doubted_from, row.slot.doubted_from,
+        "taken up late"
+    );
+    let renewed = row.renewed(next, &answer, &[], MOMENT).unwrap();
+    assert_eq!(renewed.slot.doubted_from, None);
     // Whoever gave his lease back leaves none.
-    assert_eq!(renewed.leased(slot, slot.until).doubted_from, None);
+    assert_eq!(renewed.leased(slot, slot.until).slot.doubted_from, None);
 }
 
 #[test]
@@ -735,7 +771,9 @@ fn an_answer_leaves_the_row_due_for_the_holder_of_a_later_lease() {
     let (row, late) = leased(&row);
     let retry_at = NOW + Duration::from_secs(30);
     let row = row.failed(late, &failure("wechat_unavailable"), Some(retry_at));
-    let row = row.renewed(early, &renewal("a2", "r1"), &[], 0.0).unwrap();
+    let row = row
+        .renewed(early, &renewal("a2", "r1"), &[], MOMENT)
+        .unwrap();
     check_access(&row, "a2");
     assert_eq!(row.due_at, Some(retry_at));
 }
@@ -745,7 +783,9 @@ fn a_holder_is_overtaken_by_a_later_answer() {
     let (row, slow) = leased(&authorized());
     let (row, fast) = leased(&row);
     assert!(!row.is_overtaken(slow));
-    let row = row.renewed(fast, &renewal("a2", "r1"), &[], 0.0).unwrap();
+    let row = row
+        .renewed(fast, &renewal("a2", "r1"), &[], MOMENT)
+        .unwrap();
     assert!(row.is_overtaken(slow) && !row.is_overtaken(fast));
 }
 
@@ -757,7 +797,7 @@ fn refused_tokens_are_dropped_and_the_next_takes_over() {
     let answer = renewal("a", "r1");
     let refused = [refresh("r3"), refresh("r2")];
     check_tokens(
-        &row.renewed(lease, &answer, &refused, 0.0).unwrap(),
+        &row.renewed(lease, &answer, &refused, MOMENT).unwrap(),
         &["r1"],
     );
     check_tokens(
@@ -774,7 +814,9 @@ fn refused_tokens_are_dropped_and_the_next_takes_over() {
 fn an_authorizer_is_given_up_only_when_nothing_untried_is_left() {
     let (row, slow) = leased(&authorized());
     let (row, fast) = leased(&row);
-    let renewed = row.renewed(fast, &renewal("a2", "r2"), &[], 0.0).unwrap();
+    let renewed = row
+        .renewed(fast, &renewal("a2", "r2"), &[], MOMENT)
+        .unwrap();
     let row = renewed.exhausted(slow, &[refresh("r1")], NOW).unwrap();
     assert_eq!(
         (row.standing, row.due_at),
@@ -793,13 +835,15 @@ fn an_authorizer_is_given_up_only_when_nothing_untried_is_left() {
 fn a_token_that_comes_after_the_row_was_given_up_brings_it_back() {
     let (row, slow) = leased(&authorized());
     let (row, fast) = leased(&row);
-    let row = row.renewed(fast, &renewal("a2", "r1"), &[], 0.0).unwrap();
+    let row = row
+        .renewed(fast, &renewal("a2", "r1"), &[], MOMENT)
+        .unwrap();
     let (row, last) = leased(&row);
     let row = row.exhausted(last, &[refresh("r1")], NOW).unwrap();
     assert_eq!(row.standing, Standing::ReauthorizationRequired);
 
     let row = row
-        .renewed(slow, &renewal("a-slow", "r-slow"), &[], 0.0)
+        .renewed(slow, &renewal("a-slow", "r-slow"), &[], MOMENT)
         .unwrap();
     check_tokens(&row, &["r-slow"]);
     check_access(&row, "a2");
@@ -812,7 +856,9 @@ fn an_answer_brings_back_a_row_that_an_earlier_lease_gave_up() {
     let (row, slow) = leased(&authorized());
     let (row, fast) = leased(&row);
     let row = row.exhausted(slow, &[refresh("r1")], NOW).unwrap();
-    let row = row.renewed(fast, &renewal("a2", "r2"), &[], 0.0).unwrap();
+    let row = row
+        .renewed(fast, &renewal("a2", "r2"), &[], MOMENT)
+        .unwrap();
     assert_eq!(row.standing, Standing::Authorized);
     check_tokens(&row, &["r2"]);
 }
@@ -823,9 +869,9 @@ fn a_renewal_does_not_bring_back_a_revoked_row() {
     let (tombstone, late) = leased(&revoked(&row, T2));
     for lease in [early, late] {
         let row = tombstone
-            .renewed(lease, &renewal("a2", "r2"), &[], 0.0)
+            .renewed(lease, &renewal("a2", "r2"), &[], MOMENT)
             .unwrap();
-        let end = (row.standing, &row.access_token, row.due_at);
+        let end = (row.standing, &row.slot.token, row.due_at);
         assert_eq!(end, (Standing::Revoked, &None, None));
         check_tokens(&row, &["r1", "r2"]);
         let row = tombstone.exhausted(lease, &[refresh("r1")], NOW).unwrap();
@@ -839,7 +885,7 @@ fn the_history_is_bounded_and_the_oldest_token_goes_first() {
     for round in 2..100 {
         let (leased, lease) = leased(&row);
         let answer = renewal("a", &format!("r{round}"));
-        row = leased.renewed(lease, &answer, &[], 0.0).unwrap();
+        row = leased.renewed(lease, &answer, &[], MOMENT).unwrap();
     }
     let tokens = row.candidates();
     assert_eq!(tokens.len(), 1 + MAX_HISTORY);
@@ -852,7 +898,7 @@ fn the_history_is_bounded_and_the_oldest_token_goes_first() {
 #[test]
 fn a_failure_backs_off_and_keeps_what_is_there() {
     let (row, lease) = leased(&authorized());
-    let later = row.backoff(NOW, 0.0);
+    let later = row.backoff(MOMENT);
     let failed = row.failed(
         lease,
         &failure("wechat_unavailable: try again"),
@@ -860,13 +906,13 @@ fn a_failure_backs_off_and_keeps_what_is_there() {
     );
     assert_eq!((failed.failures, failed.due_at), (1, Some(later)));
     assert_eq!(
-        failed.failure,
+        failed.slot.failure,
         Some(failure("wechat_unavailable: try again"))
     );
-    assert_eq!(failed.lease.until, Timestamp::default());
+    assert_eq!(failed.slot.lease.until, Timestamp::default());
     assert_eq!(failed.standing, Standing::Authorized);
     assert_eq!(failed.candidates(), row.candidates());
-    assert_eq!(failed.access_token, row.access_token);
+    assert_eq!(failed.slot.token, row.slot.token);
 }
 
 #[test]
@@ -874,14 +920,16 @@ fn a_failure_of_the_component_leaves_the_row_due_as_it_was() {
     let (row, lease) = leased(&authorized());
     let failed = row.failed(lease, &failure("no_verify_ticket: wait"), None);
     assert_eq!((failed.failures, failed.due_at), (0, row.due_at));
-    assert_eq!(failed.failure, Some(failure("no_verify_ticket: wait")));
+    assert_eq!(failed.slot.failure, Some(failure("no_verify_ticket: wait")));
 }
 
 #[test]
 fn a_late_failure_does_not_touch_what_a_later_lease_brought() {
     let (row, slow) = leased(&authorized());
     let (row, fast) = leased(&row);
-    let row = row.renewed(fast, &renewal("a2", "r1"), &[], 0.0).unwrap();
+    let row = row
+        .renewed(fast, &renewal("a2", "r1"), &[], MOMENT)
+        .unwrap();
     assert_eq!(
         row.failed(slow, &failure("wechat_unavailable: try again"), Some(NOW)),
         row
@@ -909,7 +957,7 @@ fn the_backoff_doubles_up_to_half_an_hour_with_jitter_in_its_upper_half() {
             failures,
             ..authorized()
         };
-        let wait = |jitter| NOW.until(row.backoff(NOW, jitter)).as_secs();
+        let wait = |jitter| NOW.until(row.backoff(moment(jitter))).as_secs();
         assert_eq!(
             (wait(0.0), wait(1.0)),
             (least_secs, most_secs),
@@ -924,12 +972,12 @@ fn a_token_is_due_thirty_to_forty_minutes_before_it_expires() {
         let due_at = NOW + TWO_HOURS - Duration::from_mins(minutes);
         let evidence = Evidence::At(T1);
         let row = unknown()
-            .authorize(evidence, &granted("r1"), NOW, jitter)
+            .authorize(evidence, &granted("r1"), moment(jitter))
             .unwrap();
         assert_eq!(row.due_at, Some(due_at));
         let (row, lease) = leased(&authorized());
         let row = row
-            .renewed(lease, &renewal("a2", "r1"), &[], jitter)
+            .renewed(lease, &renewal("a2", "r1"), &[], moment(jitter))
             .unwrap();
         assert_eq!(row.due_at, Some(due_at));
     }
