@@ -1,6 +1,6 @@
 //! What the auth-event URL takes and what it refuses.
 
-use component_core::id::ComponentAppId;
+use component_api::id::ComponentAppId;
 use component_core::push::cipher::{self, AesKey};
 use component_core::push::signature;
 use http::header;

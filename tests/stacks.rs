@@ -57,7 +57,7 @@ async fn two_stacks_that_end_each_others_tokens_are_named_in_the_log_of_both() {
         let renewed = stack
             .token_refresher
             .component
-            .component_token(&need, deadline());
+            .access_token(&need, deadline());
         renewed.await.unwrap();
         world.pass(Duration::from_secs(301)).await;
         pass_the_ticket_on(&world, &other).await;

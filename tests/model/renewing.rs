@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use component_api::code::Code;
 use component_core::component::recovery::{Candidate, KnownToWechat, RefreshCandidates};
 use component_core::row::Issued;
 use component_core::row::authorizer::{Renewal, Standing};
 use component_core::row::need::{Need, Turn};
-use component_core::row::{Failure, Lease};
+use component_core::row::{Cause, Failure, Lease};
 use component_core::time::Timestamp;
 use component_core::token::{AuthorizerAccessToken, OVERLAP};
 
@@ -200,7 +201,7 @@ impl State {
     fn fail(&mut self, rules: &Rules, renewing: &Renewing, in_doubt: Option<u64>) -> Worker {
         let (lease, now) = (renewing.lease(), self.clock());
         let retry_after = Some(renewing.row.backoff(self.moment()));
-        let failure = Failure::passing("wechat_unavailable".to_owned(), now);
+        let failure = Failure::after(None, Cause::Other(Code::WechatUnavailable), now);
         let ground = renewing.ground();
         self.keep(rules.protocol, &renewing.row, ground, |row| {
             let lease = rules.protocol.lease(row, lease);

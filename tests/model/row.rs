@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
-use component_core::id::AuthorizerAppId;
+use component_api::id::AuthorizerAppId;
 use component_core::row::authorizer::Authorizer;
 use component_core::row::{LeaseSlot, TokenSlot};
 use component_core::time::Timestamp;

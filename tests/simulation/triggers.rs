@@ -71,7 +71,7 @@ impl Simulation {
             .await;
         let outcome = ran
             .answer
-            .map(|answer| answer.map_err(|error| error.code()));
+            .map(|answer| answer.map_err(|error| error.code().as_str()));
         self.note(format_args!("#{} {outcome:?}", ran.id));
     }
 
@@ -86,7 +86,7 @@ impl Simulation {
                 .await;
             let outcome = ran
                 .answer
-                .map(|answer| answer.map_err(|error| error.code()));
+                .map(|answer| answer.map_err(|error| error.code().as_str()));
             self.note(format_args!("#{} {outcome:?}", ran.id));
             if let Some(Ok(_)) = outcome {
                 return;
@@ -216,7 +216,7 @@ impl Simulation {
             })
             .await;
         let answer = match ran.answer {
-            Some(answer) => answer.map_err(|error| error.code()),
+            Some(answer) => answer.map_err(|error| error.code().as_str()),
             None => Err(DIED),
         };
         match &answer {

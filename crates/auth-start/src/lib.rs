@@ -1,7 +1,9 @@
 //! link -> page -> click -> pre-auth code -> WeChat's page.
 
+use component_api::request::InvalidRequest;
 use component_core::browser::Browser;
 use component_core::component::Component;
+use component_core::config::Misconfigured;
 use component_core::digest::hex;
 use component_core::error::Error;
 use component_core::page::{Language, see_other};
@@ -100,15 +102,12 @@ impl AuthStart {
         deadline: Deadline,
     ) -> Result<Response<String>, Error> {
         let headers = request.headers();
-        let origin = our_origin(headers).ok_or(Error::InvalidRequest("it has no Host"))?;
+        let origin = our_origin(headers).ok_or(InvalidRequest("it has no Host"))?;
         let started_at = self.component.clock.now();
         let code = self
             .component
-            .as_component(deadline, |token, component| async move {
-                self.component
-                    .wechat
-                    .create_preauthcode(&token, &component, deadline)
-                    .await
+            .as_component(deadline, |wechat| async move {
+                wechat.create_preauthcode().await
             })
             .await?;
         let browser = Browser::of(headers).unwrap_or_else(|| Browser::new(rand::random()));
@@ -212,11 +211,11 @@ impl Pages {
     /// The pages at `mp` and `open`.
     ///
     /// # Errors
-    /// [`Error::Config`] if one of them is not a URL.
-    pub fn new(mp: &str, open: &str) -> Result<Self, Error> {
+    /// [`Misconfigured`] if one of them is not a URL.
+    pub fn new(mp: &str, open: &str) -> Result<Self, Misconfigured> {
         let parse = |base: &str| {
             Url::parse(base).ok().filter(Url::has_host).ok_or_else(|| {
-                Error::Config("the base URL of WeChat's pages is not a URL".to_owned())
+                Misconfigured("the base URL of WeChat's pages is not a URL".to_owned())
             })
         };
         Ok(Self {

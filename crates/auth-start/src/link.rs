@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use component_core::id::AuthorizerAppId;
+use component_api::id::AuthorizerAppId;
 use component_core::time::Timestamp;
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretSlice};

@@ -3,15 +3,15 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use component_api::id::AuthorizerAppId;
 use component_core::component::Kept;
 use component_core::component::recovery::KnownToWechat;
 use component_core::error::Error;
-use component_core::id::AuthorizerAppId;
 use component_core::row::MAX_RENEWAL;
 use component_core::row::authorizer::{Authorizer, Standing};
 use component_core::store::{DUE_SHARDS, Due};
 use component_core::time::Deadline;
-use component_core::wechat::ListedAuthorizer;
+use component_core::wechat::answer::ListedAuthorizer;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
@@ -210,7 +210,7 @@ impl Run {
         if of_component || self.failed_in_a_row == MAX_FAILED_IN_A_ROW {
             return Err(error);
         }
-        tracing::warn!(authorizer_appid = %appid, code = error.code(), "this one failed; the next run compares it again");
+        tracing::warn!(authorizer_appid = %appid, code = error.code().as_str(), "this one failed; the next run compares it again");
         error.log("comparing an authorizer with WeChat's list");
         self.failure.get_or_insert(error);
         Ok(())

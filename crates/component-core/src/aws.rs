@@ -8,8 +8,7 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
 
-use crate::config;
-use crate::error::Error;
+use crate::config::{self, Misconfigured};
 use crate::http;
 
 /// Where AWS is and who asks, as Lambda tells a function by its environment variables.
@@ -43,8 +42,8 @@ impl Aws {
     /// Reads the environment.
     ///
     /// # Errors
-    /// [`Error::Config`] with the name of a variable that is missing.
-    pub fn from_env(client: reqwest::Client) -> Result<Self, Error> {
+    /// [`Misconfigured`] with the name of a variable that is missing.
+    pub fn from_env(client: reqwest::Client) -> Result<Self, Misconfigured> {
         let region =
             config::optional("AWS_REGION").or_else(|| config::optional("AWS_DEFAULT_REGION"));
         let endpoint =

@@ -3,15 +3,18 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use crate::error::Error;
+/// The environment, the secret or the machine is not as it should be; says what to correct.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misconfigured(pub String);
 
 /// The value of the variable `name`.
 ///
 /// # Errors
-/// [`Error::Config`] with the name, if it is missing or empty.
-pub fn required(name: &'static str) -> Result<String, Error> {
+/// [`Misconfigured`] with the name, if it is missing or empty.
+pub fn required(name: &'static str) -> Result<String, Misconfigured> {
     optional(name).ok_or_else(|| {
-        Error::Config(format!(
+        Misconfigured(format!(
             "the environment variable {name} is missing or empty"
         ))
     })
@@ -25,15 +28,15 @@ pub fn optional(name: &'static str) -> Option<String> {
 /// What the variable `name` says, unless it is missing or empty.
 ///
 /// # Errors
-/// [`Error::Config`] with the name, if it says nothing that is a `T`.
-pub fn parsed<T>(name: &'static str) -> Result<Option<T>, Error>
+/// [`Misconfigured`] with the name, if it says nothing that is a `T`.
+pub fn parsed<T>(name: &'static str) -> Result<Option<T>, Misconfigured>
 where
     T: FromStr,
     T::Err: Display,
 {
     let parse = |value: String| {
         value.parse().map_err(|expected: T::Err| {
-            Error::Config(format!("the environment variable {name} is not {expected}"))
+            Misconfigured(format!("the environment variable {name} is not {expected}"))
         })
     };
     optional(name).map(parse).transpose()

@@ -11,11 +11,12 @@ use secrecy::{SecretSlice, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
+use crate::config::Misconfigured;
 use crate::error::Error;
-use crate::id::ComponentAppId;
 use crate::push::cipher::AesKey;
 use crate::push::{OpenedPush, PushError, PushKeys, SealedPush};
 use crate::time::{Clock, Timestamp};
+use component_api::id::ComponentAppId;
 
 /// What the vendor copied from WeChat's console into the secret.
 #[derive(Clone)]
@@ -69,11 +70,11 @@ impl Credentials {
     /// Reads the secret's JSON object.
     ///
     /// # Errors
-    /// [`Error::Config`] that names the field, and never tells its value.
-    pub fn parse(json: &str) -> Result<Self, Error> {
+    /// [`Misconfigured`] that names the field, and never tells its value.
+    pub fn parse(json: &str) -> Result<Self, Misconfigured> {
         use secrecy::ExposeSecret;
 
-        let wrong = |what: &str| Error::Config(format!("the component's secret: {what}"));
+        let wrong = |what: &str| Misconfigured(format!("the component's secret: {what}"));
         // serde's own message may quote what it found.
         let document: Document = serde_json::from_str(json).map_err(|_may_quote| {
             wrong("it is not a JSON object with the strings component_appid, component_appsecret, token and encoding_aes_key")
@@ -113,7 +114,7 @@ impl Vault {
     pub async fn open(client: Client, secret_id: String, clock: Clock) -> Result<Self, Error> {
         let current = fetch(&client, &secret_id, "AWSCURRENT").await?;
         let current = current.ok_or_else(|| {
-            Error::Config("the component's secret has no current version".to_owned())
+            Misconfigured("the component's secret has no current version".to_owned())
         })?;
         let held = Held {
             current: Arc::new(current),
@@ -223,7 +224,10 @@ async fn fetch(
         .send()
         .await;
     match answer {
-        Ok(answer) => Credentials::parse(answer.secret_string().unwrap_or_default()).map(Some),
+        Ok(answer) => {
+            let credentials = Credentials::parse(answer.secret_string().unwrap_or_default());
+            Ok(Some(credentials?))
+        }
         Err(error) => match error.as_service_error() {
             Some(GetSecretValueError::ResourceNotFoundException(_)) if stage == "AWSPREVIOUS" => {
                 Ok(None)

@@ -1,14 +1,22 @@
 //! What can go wrong, and the only place where it becomes a code, a status or a sentence.
+//!
+//! Flows return [`Error`]. Calls to WeChat return [`WechatError`], what is read from the environment
+//! [`Misconfigured`], an unopened push [`PushError`]; each becomes an [`Error`] by `?`.
 
+use component_api::code::Code;
+use component_api::id::AuthorizerAppId;
+use component_api::request::InvalidRequest;
 use http::StatusCode;
 
-use crate::id::AuthorizerAppId;
+use crate::config::Misconfigured;
 use crate::push::PushError;
-use crate::row::Failure;
+use crate::row::{Cause, Failure};
 use crate::time::Timestamp;
-use crate::wechat::{Refusal, WechatError};
+use crate::wechat::error::WechatError;
+use crate::wechat::refusal::{Endpoint, Refusal};
 
-/// An error of any flow. Its text is for the log; callers outside get [`Error::code`] and [`Error::advice`].
+/// An error of any flow. Its text is for the log; callers outside get [`Error::code`] and
+/// [`Error::advice`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A push was not accepted.
@@ -16,7 +24,7 @@ pub enum Error {
     Push(#[from] PushError),
     /// A caller's request is malformed.
     #[error("invalid request: {0}")]
-    InvalidRequest(&'static str),
+    InvalidRequest(#[from] InvalidRequest),
     /// No authorization of this account was ever stored.
     #[error("authorizer {0} is not known")]
     UnknownAuthorizer(AuthorizerAppId),
@@ -29,19 +37,12 @@ pub enum Error {
     /// An authorization code was spent, or is too old, and what it gave is not in the table.
     #[error("the authorization code is spent or expired, and nothing was stored for it")]
     CodeSpent,
-    /// Somebody else works on the same thing and has not finished in time.
+    /// Another caller works on the same thing and has not finished in time.
     #[error("another caller holds {0} and has not finished in time")]
     Busy(&'static str),
-    /// Somebody else tried to renew the same token while we waited, and failed.
-    #[error("another caller's renewal failed with {code}")]
-    Elsewhere {
-        /// The code of his error.
-        code: &'static str,
-        /// The advice of his error.
-        advice: String,
-        /// Whether his error was the component's trouble.
-        component_wide: bool,
-    },
+    /// Another caller tried to renew the same token a moment ago, and failed.
+    #[error("another caller's renewal has failed: {}", told(.0))]
+    Remembered(Failure),
     /// WeChat has not pushed a ticket yet, or only ones that it refuses now.
     #[error("there is no component verify ticket that WeChat accepts")]
     NoVerifyTicket,
@@ -62,76 +63,46 @@ pub enum Error {
     Secret(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The environment or the secret is not as it should be.
     #[error("configuration: {0}")]
-    Config(String),
+    Config(#[from] Misconfigured),
 }
 
-/// Marks a remembered failure that was the component's trouble.
-const COMPONENT_WIDE: &str = "component-wide ";
-
-const NO_VERIFY_TICKET: &str = "no_verify_ticket";
-const WECHAT_REJECTED: &str = "wechat_rejected";
-const WECHAT_UNAVAILABLE: &str = "wechat_unavailable";
-const STORE_UNAVAILABLE: &str = "store_unavailable";
-
 impl Error {
-    /// The error that a row remembers of its last renewal, for those who waited for it.
-    pub(crate) fn remembered(failure: &str) -> Self {
-        let marked = failure.strip_prefix(COMPONENT_WIDE);
-        let failure = marked.unwrap_or(failure);
-        let (code, advice) = failure.split_once(": ").unwrap_or((failure, ""));
-        let code = [NO_VERIFY_TICKET, WECHAT_REJECTED, STORE_UNAVAILABLE]
-            .into_iter()
-            .find(|known| *known == code)
-            .unwrap_or(WECHAT_UNAVAILABLE);
-        Self::Elsewhere {
-            code,
-            advice: advice.to_owned(),
-            component_wide: marked.is_some(),
-        }
-    }
-
     /// Whether a call to WeChat may have taken effect although it failed.
     pub(crate) fn may_have_taken_effect(&self) -> bool {
         matches!(self, Self::Wechat(error) if error.may_have_taken_effect())
     }
 
-    /// What a row remembers of it after the failure `before`: see [`Error::remembered`].
-    ///
-    /// The next try would only be refused again if this was WeChat's refusal; what is ours may be mended at any moment, a
-    /// ticket may come, and whatever else befalls a call may pass.
+    /// What a row remembers of it, after the failure `before`.
     pub(crate) fn to_failure(&self, before: Option<&Failure>, now: Timestamp) -> Failure {
-        match self {
-            Self::Wechat(error) if error.is_answer() => {
-                Failure::refusal(self.to_remember(), before, now)
-            }
-            _ => Failure::passing(self.to_remember(), now),
-        }
-    }
-
-    pub(crate) fn to_remember(&self) -> String {
-        let mark = if self.is_component_wide() {
-            COMPONENT_WIDE
-        } else {
-            ""
+        let cause = match self {
+            Self::Wechat(error) => match error.refused() {
+                Some(refused) => Cause::Refused(refused.clone()),
+                None => Cause::Unanswered(error.endpoint),
+            },
+            Self::Remembered(failure) => failure.cause.clone(),
+            other => Cause::Other(other.code()),
         };
-        format!("{mark}{}: {}", self.code(), self.advice())
+        Failure::after(before, cause, now)
     }
 
     /// A stable name: the `errorType` of a failed invocation, and a field of the log line.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         match self {
-            Self::Push(_) => "push_refused",
-            Self::InvalidRequest(_) => "invalid_request",
-            Self::UnknownAuthorizer(_) => "unknown_authorizer",
-            Self::AuthorizationRevoked(_) => "authorization_revoked",
-            Self::ReauthorizationRequired(_) => "reauthorization_required",
-            Self::Elsewhere { code, .. } => code,
-            Self::NoVerifyTicket => NO_VERIFY_TICKET,
-            Self::CodeSpent => WECHAT_REJECTED,
-            Self::Wechat(error) if error.is_answer() => WECHAT_REJECTED,
-            Self::Busy(_) | Self::Wechat(_) => WECHAT_UNAVAILABLE,
-            Self::Store { .. } | Self::Secret(_) => STORE_UNAVAILABLE,
-            Self::Config(_) => "misconfigured",
+            Self::Push(_) => Code::PushRefused,
+            Self::InvalidRequest(_) => Code::InvalidRequest,
+            Self::UnknownAuthorizer(_) => Code::UnknownAuthorizer,
+            Self::AuthorizationRevoked(_) => Code::AuthorizationRevoked,
+            Self::ReauthorizationRequired(_) => Code::ReauthorizationRequired,
+            Self::Remembered(failure) => failure.cause.code(),
+            Self::NoVerifyTicket => Code::NoVerifyTicket,
+            Self::CodeSpent => Code::WechatRejected,
+            Self::Wechat(error) => match error.refused() {
+                Some(refused) if refused.is_answer() => Code::WechatRejected,
+                Some(_) | None => Code::WechatUnavailable,
+            },
+            Self::Busy(_) => Code::WechatUnavailable,
+            Self::Store { .. } | Self::Secret(_) => Code::StoreUnavailable,
+            Self::Config(_) => Code::Misconfigured,
         }
     }
 
@@ -144,8 +115,8 @@ impl Error {
             Self::AuthorizationRevoked(_) | Self::ReauthorizationRequired(_) => {
                 StatusCode::FORBIDDEN
             }
-            Self::Wechat(error) if error.is_answer() => StatusCode::BAD_GATEWAY,
-            Self::NoVerifyTicket | Self::Busy(_) | Self::Elsewhere { .. } | Self::Wechat(_) => {
+            Self::Wechat(_) if self.code() == Code::WechatRejected => StatusCode::BAD_GATEWAY,
+            Self::NoVerifyTicket | Self::Busy(_) | Self::Remembered(_) | Self::Wechat(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Store { .. } | Self::Secret(_) | Self::Config(_) => {
@@ -154,13 +125,15 @@ impl Error {
         }
     }
 
-    /// One sentence that tells a caller what he can do.
+    /// One sentence that tells a caller what to do.
     pub fn advice(&self) -> String {
         match self {
             Self::Push(_) => "only WeChat pushes here".to_owned(),
             Self::InvalidRequest(what) => format!("correct the request: {what}"),
             Self::UnknownAuthorizer(appid) => {
-                format!("send the owner of {appid} to the authorization link; no authorization of this account is stored")
+                format!(
+                    "send the owner of {appid} to the authorization link; no authorization of this account is stored"
+                )
             }
             Self::AuthorizationRevoked(appid) => format!(
                 "stop calling for {appid}, or ask its owner to authorize again; the authorization was revoked"
@@ -169,40 +142,72 @@ impl Error {
                 "ask the owner of {appid} to authorize again; WeChat no longer accepts its refresh token"
             ),
             Self::CodeSpent => "start the authorization again".to_owned(),
-            Self::Busy(_) => "try again in a few seconds; another caller is renewing this".to_owned(),
-            Self::Elsewhere { advice, .. } => advice.clone(),
-            Self::NoVerifyTicket => {
-                "wait for WeChat's next ticket push, within ten minutes, and check that the events URL in its console is this stack's".to_owned()
+            Self::Busy(_) => {
+                "try again in a few seconds; another caller is renewing this".to_owned()
             }
-            Self::Wechat(error) => error.advice(),
-            Self::Store { .. } | Self::Secret(_) => "try again; the store did not answer".to_owned(),
+            Self::Remembered(failure) => match &failure.cause {
+                Cause::Refused(refused) => refused.advice(),
+                Cause::Unanswered(endpoint) => unanswered(*endpoint),
+                Cause::Other(code) => advice_of(*code).to_owned(),
+            },
+            Self::Wechat(error) => match error.refused() {
+                Some(refused) => refused.advice(),
+                None => unanswered(error.endpoint),
+            },
+            Self::NoVerifyTicket | Self::Store { .. } | Self::Secret(_) => {
+                advice_of(self.code()).to_owned()
+            }
             Self::Config(what) => format!("correct the configuration: {what}"),
         }
     }
 
-    /// Whether it is the component's trouble, so that going on with the next authorizer would only repeat it.
+    /// Whether it is the component's trouble, so that going on with the next authorizer would only
+    /// repeat it.
     pub fn is_component_wide(&self) -> bool {
+        let of_code = |code| {
+            matches!(
+                code,
+                Code::NoVerifyTicket | Code::StoreUnavailable | Code::Misconfigured
+            )
+        };
         match self {
-            Self::NoVerifyTicket | Self::Store { .. } | Self::Secret(_) | Self::Config(_) => true,
-            Self::Wechat(error) => error.is_component_wide(),
-            Self::Elsewhere { component_wide, .. } => *component_wide,
-            Self::Push(_)
-            | Self::InvalidRequest(_)
-            | Self::UnknownAuthorizer(_)
-            | Self::AuthorizationRevoked(_)
-            | Self::ReauthorizationRequired(_)
-            | Self::CodeSpent
-            | Self::Busy(_) => false,
+            Self::Wechat(error) => error
+                .refused()
+                .is_some_and(|refused| refused.is_component_wide()),
+            Self::Remembered(failure) => match &failure.cause {
+                Cause::Refused(refused) => refused.is_component_wide(),
+                Cause::Unanswered(_) => false,
+                Cause::Other(code) => of_code(*code),
+            },
+            other => of_code(other.code()),
         }
     }
 
     /// Whether WeChat refused the call for the reason `refusal`.
-    pub fn is_refusal(&self, refusal: &Refusal) -> bool {
-        matches!(self, Self::Wechat(error) if error.refusal() == Some(refusal))
+    pub fn is_refusal(&self, refusal: Refusal) -> bool {
+        matches!(self, Self::Wechat(error) if error.is_refusal(refusal))
     }
 
-    /// Logs it with the whole chain of its causes, once, where it ends; `what` is what was being done.
+    /// Logs it as an error, with the whole chain of its causes, once, where it ends. `what` is what
+    /// was being done.
     pub fn log(&self, what: &'static str) {
+        tracing::error!(
+            code = self.code().as_str(),
+            "{what} failed: {}",
+            self.chain()
+        );
+    }
+
+    /// The same as a warning: it is tried again, or the caller is served all the same.
+    pub fn warn(&self, what: &'static str) {
+        tracing::warn!(
+            code = self.code().as_str(),
+            "{what} failed: {}",
+            self.chain()
+        );
+    }
+
+    fn chain(&self) -> String {
         let mut chain = self.to_string();
         let mut source = std::error::Error::source(self);
         while let Some(cause) = source {
@@ -210,13 +215,47 @@ impl Error {
             chain.push_str(&cause.to_string());
             source = cause.source();
         }
-        tracing::error!(code = self.code(), "{what} failed: {chain}");
+        chain
+    }
+}
+
+/// The facts of a failure, for the log.
+fn told(failure: &Failure) -> String {
+    match &failure.cause {
+        Cause::Refused(refused) => format!("WeChat's {} {refused}", refused.endpoint),
+        Cause::Unanswered(endpoint) => format!("WeChat's {endpoint} did not answer"),
+        Cause::Other(code) => code.to_string(),
+    }
+}
+
+fn unanswered(endpoint: Endpoint) -> String {
+    format!("try again; WeChat's {endpoint} did not answer")
+}
+
+/// What a caller can do of whose failure nothing but the code is known.
+const fn advice_of(code: Code) -> &'static str {
+    match code {
+        Code::NoVerifyTicket => {
+            "wait for WeChat's next ticket push, within ten minutes, and check that the events URL in its console is this stack's"
+        }
+        Code::StoreUnavailable => "try again; the store did not answer",
+        Code::Misconfigured => "look for the configuration that the stack's log names as wrong",
+        Code::InvalidRequest => "correct the request",
+        Code::UnknownAuthorizer | Code::AuthorizationRevoked | Code::ReauthorizationRequired => {
+            "ask the account's owner to authorize again"
+        }
+        Code::WechatRejected => "look for WeChat's errcode in the stack's log",
+        Code::WechatUnavailable => "try again in a few seconds",
+        Code::PushRefused => "only WeChat pushes here",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wechat::refusal::Refused;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
     fn appid() -> AuthorizerAppId {
         AuthorizerAppId::parse("wxfedcba9876543210").unwrap()
@@ -229,81 +268,78 @@ mod tests {
         }
     }
 
+    fn misconfigured() -> Error {
+        Misconfigured("no".to_owned()).into()
+    }
+
     #[track_caller]
     fn check(error: &Error, code: &str, status: u16, component_wide: bool) {
-        let got = (
-            error.code(),
-            error.status().as_u16(),
-            error.is_component_wide(),
-        );
-        assert_eq!(got, (code, status, component_wide), "{error:?}");
+        let got = (error.status().as_u16(), error.is_component_wide());
+        assert_eq!(error.code(), code, "{error:?}");
+        assert_eq!(got, (status, component_wide), "{error:?}");
         assert!(!error.advice().is_empty(), "{error:?}");
     }
 
-    /// The errors of calls to WeChat stand in `wechat/answer/tests.rs`.
+    /// The errors of calls to WeChat have their tests in `wechat/answer/tests.rs`.
     #[test]
     fn every_error_has_its_code_and_status_and_is_the_components_trouble_or_not() {
         check(&PushError::Unsigned.into(), "push_refused", 403, false);
         check(&PushError::Unreadable.into(), "push_refused", 400, false);
-        check(&Error::InvalidRequest("no"), "invalid_request", 400, false);
-        check(
-            &Error::UnknownAuthorizer(appid()),
-            "unknown_authorizer",
-            404,
-            false,
-        );
-        check(
-            &Error::AuthorizationRevoked(appid()),
-            "authorization_revoked",
-            403,
-            false,
-        );
-        check(
-            &Error::ReauthorizationRequired(appid()),
-            "reauthorization_required",
-            403,
-            false,
-        );
+        let invalid = InvalidRequest("no");
+        check(&invalid.into(), "invalid_request", 400, false);
+        let unknown = Error::UnknownAuthorizer(appid());
+        check(&unknown, "unknown_authorizer", 404, false);
+        let revoked = Error::AuthorizationRevoked(appid());
+        check(&revoked, "authorization_revoked", 403, false);
+        let given_up = Error::ReauthorizationRequired(appid());
+        check(&given_up, "reauthorization_required", 403, false);
         check(&Error::CodeSpent, "wechat_rejected", 400, false);
         check(&Error::Busy("this token"), "wechat_unavailable", 503, false);
         check(&Error::NoVerifyTicket, "no_verify_ticket", 503, true);
         check(&store(), "store_unavailable", 500, true);
         check(&Error::Secret("no".into()), "store_unavailable", 500, true);
-        check(&Error::Config("no".to_owned()), "misconfigured", 500, true);
+        check(&misconfigured(), "misconfigured", 500, true);
     }
 
     #[test]
-    fn a_remembered_failure_tells_the_next_what_the_first_was_told() {
+    fn a_remembered_failure_tells_the_next_caller_what_the_first_was_told() {
+        let address = Refused {
+            endpoint: Endpoint::ComponentToken,
+            errcode: 61004,
+            rid: Some("1a-2b".to_owned()),
+            seen_from: Some("203.0.113.7".to_owned()),
+        };
+        let failure = Failure::after(None, Cause::Refused(address.clone()), NOW);
+        let remembered = Error::Remembered(failure);
+        check(&remembered, "wechat_rejected", 503, true);
+        assert_eq!(remembered.advice(), address.advice());
+        let told = remembered.to_string();
+        for fact in ["api_component_token", "61004", "1a-2b", "203.0.113.7"] {
+            assert!(told.contains(fact), "{told}");
+        }
+
         for error in [
             Error::NoVerifyTicket,
             store(),
-            Error::CodeSpent,
+            Error::Secret("SECRET".into()),
             Error::Busy("this token"),
-            Error::Config("no".to_owned()),
+            misconfigured(),
         ] {
-            let remembered = Error::remembered(&error.to_remember());
-            // Of a configuration that is wrong, callers know nothing.
-            let code = match error.code() {
-                "misconfigured" => "wechat_unavailable",
-                code => code,
-            };
+            let remembered = Error::Remembered(error.to_failure(None, NOW));
+            let code = error.code().as_str();
             check(&remembered, code, 503, error.is_component_wide());
-            assert_eq!(remembered.advice(), error.advice());
         }
-    }
-
-    #[test]
-    fn a_failure_that_nobody_wrote_so_is_still_one() {
-        for written in ["", "garbled", "access_token: SECRET"] {
-            let remembered = Error::remembered(written);
-            assert_eq!(remembered.code(), "wechat_unavailable", "{written}");
+        for error in [Error::NoVerifyTicket, store()] {
+            let remembered = Error::Remembered(error.to_failure(None, NOW));
+            assert_eq!(remembered.advice(), error.advice());
         }
     }
 
     #[test]
     fn neither_text_nor_advice_repeats_what_the_store_said() {
         for error in [store(), Error::Secret("SECRET".into())] {
-            let told = format!("{error} {} {}", error.advice(), error.to_remember());
+            let failure = error.to_failure(None, NOW);
+            let told = format!("{error} {} {failure:?}", error.advice());
             assert!(!told.contains("SECRET"), "{told}");
         }
     }

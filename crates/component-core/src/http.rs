@@ -17,7 +17,7 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
 
-use crate::error::Error;
+use crate::config::Misconfigured;
 
 /// Within it a connection is there, or there is none.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -28,8 +28,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 /// A client with a pool of its own; its clones share the pool.
 ///
 /// # Errors
-/// [`Error::Config`] if the platform offers no TLS.
-pub fn client() -> Result<reqwest::Client, Error> {
+/// [`Misconfigured`] if the platform offers no TLS.
+pub fn client() -> Result<reqwest::Client, Misconfigured> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = Roots::new(&provider).and_then(|roots| {
         Ok(ClientConfig::builder_with_provider(provider)
@@ -38,14 +38,14 @@ pub fn client() -> Result<reqwest::Client, Error> {
             .with_custom_certificate_verifier(Arc::new(roots))
             .with_no_client_auth())
     });
-    let tls = tls.map_err(|error| Error::Config(format!("no TLS: {error}")))?;
+    let tls = tls.map_err(|error| Misconfigured(format!("no TLS: {error}")))?;
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
         .build()
-        .map_err(|error| Error::Config(format!("no HTTP client: {error}")))
+        .map_err(|error| Misconfigured(format!("no HTTP client: {error}")))
 }
 
 /// Trusts Mozilla's roots, which are compiled in and cost no start-up time; and for a server that they do not know, as

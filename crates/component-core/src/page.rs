@@ -6,8 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use sha2::{Digest, Sha256};
 
-use crate::id::AuthorizerAppId;
 use crate::vendor::Vendor;
+use component_api::id::AuthorizerAppId;
 
 /// The language of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

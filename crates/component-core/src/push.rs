@@ -3,8 +3,8 @@
 use http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::id::ComponentAppId;
 use crate::time::Timestamp;
+use component_api::id::ComponentAppId;
 
 pub mod cipher;
 pub mod signature;

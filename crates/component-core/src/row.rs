@@ -3,8 +3,11 @@
 
 use std::time::Duration;
 
+use component_api::code::Code;
+
 use crate::time::Timestamp;
 use crate::token::{Expiring, OVERLAP};
+use crate::wechat::refusal::{Endpoint, Refused};
 
 pub mod authorizer;
 pub mod component_token;
@@ -88,15 +91,29 @@ pub enum Order {
     Overtaken,
 }
 
-/// Why the last renewal of a token failed.
+/// Why the last renewals of a token failed: facts alone, from which the code and the advice are read
+/// when they are needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The error, as [`crate::error::Error`] reads it back.
-    pub error: String,
+    /// What ended the last of them.
+    pub cause: Cause,
+    /// When the first of them failed.
+    pub since: Timestamp,
     /// How many refusals in a row it makes; zero if WeChat did not refuse but could not be asked.
     pub refusals: u32,
     /// Until then another try would end alike: callers are told so, and WeChat is not called.
     pub until: Timestamp,
+}
+
+/// What ended a renewal without a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// WeChat refused a call.
+    Refused(Refused),
+    /// WeChat did not answer a call of this endpoint.
+    Unanswered(Endpoint),
+    /// No call failed.
+    Other(Code),
 }
 
 /// The longest time for a renewal, its waiting included, however long the invocation may take: it
@@ -264,22 +281,37 @@ impl LeaseSlot {
     }
 }
 
-impl Failure {
-    /// A failure that may pass at any moment.
-    pub const fn passing(error: String, now: Timestamp) -> Self {
-        Self {
-            error,
-            refusals: 0,
-            until: now,
+impl Cause {
+    /// Its code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Refused(refused) if refused.is_answer() => Code::WechatRejected,
+            Self::Refused(_) | Self::Unanswered(_) => Code::WechatUnavailable,
+            Self::Other(code) => *code,
         }
     }
+}
 
-    /// A refusal by WeChat, after the failure `before` it.
-    pub fn refusal(error: String, before: Option<&Self>, now: Timestamp) -> Self {
+impl Failure {
+    /// The failure `cause` at `now`, after the failure `before` it.
+    ///
+    /// WeChat would only repeat a refusal at once, so it is shared for a while. Any other cause may
+    /// be over at any moment.
+    pub fn after(before: Option<&Self>, cause: Cause, now: Timestamp) -> Self {
+        let since = before.map_or(now, |failure| failure.since);
+        if cause.code() != Code::WechatRejected {
+            return Self {
+                cause,
+                since,
+                refusals: 0,
+                until: now,
+            };
+        }
         let refusals_before = before.map_or(0, |failure| failure.refusals);
         let pause = FIRST_PAUSE.saturating_mul(1 << refusals_before.min(10));
         Self {
-            error,
+            cause,
+            since,
             refusals: refusals_before.saturating_add(1),
             until: now + pause.min(MAX_PAUSE),
         }

@@ -3,27 +3,26 @@
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
+use component_api::id::ComponentAppId;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::error::Error;
+use crate::config::Misconfigured;
 use crate::http;
-use crate::id::{AuthorizerAppId, ComponentAppId};
 use crate::row::Issued;
-use crate::row::authorizer::{GrantedTokens, Renewal};
-use crate::time::{Clock, Deadline, Timestamp};
-use crate::token::{
-    AuthorizationCode, AuthorizerRefreshToken, ComponentAccessToken, Expiring, PreAuthCode, Secret,
-    VerifyTicket,
-};
+use crate::time::{Clock, Deadline};
+use crate::token::{ComponentAccessToken, Secret, VerifyTicket};
 
-mod answer;
+pub mod answer;
+pub mod error;
+pub mod refusal;
+pub mod session;
 
-pub use answer::{Refusal, WechatError};
-
-use answer::Fault;
+use answer::expiring;
+use error::{Fault, WechatError};
+use refusal::Endpoint;
 
 /// A client of `api.weixin.qq.com`.
 #[derive(Clone)]
@@ -31,44 +30,6 @@ pub struct Wechat {
     http: SharedHttpConnector,
     base: Url,
     clock: Clock,
-}
-
-/// An exchanged authorization code.
-#[derive(Debug)]
-pub struct Authorization {
-    /// Whose code it was.
-    pub authorizer: AuthorizerAppId,
-    /// What it gave.
-    pub granted: GrantedTokens,
-}
-
-/// What WeChat tells about an authorizer.
-#[derive(Debug)]
-pub struct AuthorizerInfo {
-    /// Its name (`nick_name`).
-    pub name: Option<String>,
-    /// What it granted; no access token.
-    pub granted: GrantedTokens,
-}
-
-/// One authorizer in WeChat's list.
-#[derive(Debug)]
-pub struct ListedAuthorizer {
-    /// Whose authorization.
-    pub authorizer: AuthorizerAppId,
-    /// `None` if no code was ever exchanged for it.
-    pub refresh_token: Option<Secret<AuthorizerRefreshToken>>,
-    /// When it was authorized.
-    pub auth_time: Timestamp,
-}
-
-/// One page of WeChat's list.
-#[derive(Debug)]
-pub struct AuthorizerPage {
-    /// Those of this page.
-    pub authorizers: Vec<ListedAuthorizer>,
-    /// The offset of the next page; `None` after the last.
-    pub next: Option<u64>,
 }
 
 /// The longest a whole call may take.
@@ -95,12 +56,12 @@ impl Wechat {
     /// A client of the API at `base`.
     ///
     /// # Errors
-    /// [`Error::Config`] if `base` is not an http or https URL.
-    pub fn new(http: SharedHttpConnector, base: &str, clock: Clock) -> Result<Self, Error> {
+    /// [`Misconfigured`] if `base` is not an http or https URL.
+    pub fn new(http: SharedHttpConnector, base: &str, clock: Clock) -> Result<Self, Misconfigured> {
         let base = Url::parse(base)
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-            .ok_or_else(|| Error::Config("the base URL of WeChat's API is not a URL".to_owned()))?;
+            .ok_or_else(|| Misconfigured("the base URL of WeChat's API is not a URL".to_owned()))?;
         Ok(Self { http, base, clock })
     }
 
@@ -114,18 +75,18 @@ impl Wechat {
     /// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/startPushTicket.html>
     ///
     /// # Errors
-    /// [`Error::Wechat`].
+    /// [`WechatError`].
     pub async fn start_push_ticket(
         &self,
         component: &ComponentAppId,
         appsecret: &SecretString,
         deadline: Deadline,
-    ) -> Result<(), Error> {
+    ) -> Result<(), WechatError> {
         let body = json!({
             "component_appid": component.as_str(),
             "component_secret": appsecret.expose_secret(),
         });
-        self.call::<Value>("api_start_push_ticket", None, &body, deadline)
+        self.call::<Value>(Endpoint::StartPushTicket, None, &body, deadline)
             .await?;
         Ok(())
     }
@@ -135,15 +96,15 @@ impl Wechat {
     /// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getComponentAccessToken.html>
     ///
     /// # Errors
-    /// [`Error::Wechat`].
+    /// [`WechatError`].
     pub async fn component_token(
         &self,
         component: &ComponentAppId,
         appsecret: &SecretString,
         ticket: &Secret<VerifyTicket>,
         deadline: Deadline,
-    ) -> Result<Issued<ComponentAccessToken>, Error> {
-        const ENDPOINT: &str = "api_component_token";
+    ) -> Result<Issued<ComponentAccessToken>, WechatError> {
+        const ENDPOINT: Endpoint = Endpoint::ComponentToken;
         let body = json!({
             "component_appid": component.as_str(),
             "component_appsecret": appsecret.expose_secret(),
@@ -166,176 +127,14 @@ impl Wechat {
         })
     }
 
-    /// A code for one visit of the authorization page.
-    ///
-    /// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getPreAuthCode.html>
-    ///
-    /// # Errors
-    /// [`Error::Wechat`].
-    pub async fn create_preauthcode(
-        &self,
-        token: &Secret<ComponentAccessToken>,
-        component: &ComponentAppId,
-        deadline: Deadline,
-    ) -> Result<Expiring<PreAuthCode>, Error> {
-        const ENDPOINT: &str = "api_create_preauthcode";
-        let body = json!({ "component_appid": component.as_str() });
-        let asked_at = self.clock.now();
-        let answer: answer::PreAuthCode = self
-            .call(ENDPOINT, Some(token), &body, deadline)
-            .await?
-            .answer;
-        let code = expiring(asked_at, &answer.pre_auth_code, Some(answer.expires_in));
-        code.ok_or_else(|| unreadable(ENDPOINT))
-    }
-
-    /// Exchanges an authorization code: only once, whoever asks.
-    ///
-    /// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getAuthorizerRefreshToken.html>
-    ///
-    /// # Errors
-    /// [`Error::Wechat`].
-    pub async fn query_auth(
-        &self,
-        token: &Secret<ComponentAccessToken>,
-        component: &ComponentAppId,
-        code: &Secret<AuthorizationCode>,
-        deadline: Deadline,
-    ) -> Result<Authorization, Error> {
-        const ENDPOINT: &str = "api_query_auth";
-        let body = json!({
-            "component_appid": component.as_str(),
-            "authorization_code": code.expose(),
-        });
-        let asked_at = self.clock.now();
-        let answer: answer::QueryAuth = self
-            .call(ENDPOINT, Some(token), &body, deadline)
-            .await?
-            .answer;
-        let info = answer.authorization_info;
-        let authorizer = AuthorizerAppId::parse(&info.authorizer_appid)
-            .map_err(|_not_an_appid| unreadable(ENDPOINT))?;
-        let granted = info.granted(asked_at);
-        Ok(Authorization {
-            authorizer,
-            granted,
-        })
-    }
-
-    /// A new access token for an authorizer; the one before it lives five minutes more.
-    ///
-    /// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getAuthorizerAccessToken.html>
-    ///
-    /// # Errors
-    /// [`Error::Wechat`].
-    pub async fn authorizer_token(
-        &self,
-        token: &Secret<ComponentAccessToken>,
-        component: &ComponentAppId,
-        authorizer: &AuthorizerAppId,
-        refresh_token: &Secret<AuthorizerRefreshToken>,
-        deadline: Deadline,
-    ) -> Result<Renewal, Error> {
-        const ENDPOINT: &str = "api_authorizer_token";
-        let body = json!({
-            "component_appid": component.as_str(),
-            "authorizer_appid": authorizer.as_str(),
-            "authorizer_refresh_token": refresh_token.expose(),
-        });
-        let asked_at = self.clock.now();
-        let Answered {
-            answer,
-            after_unanswered_try,
-        }: Answered<answer::AuthorizerToken> =
-            self.call(ENDPOINT, Some(token), &body, deadline).await?;
-        let access_token = expiring(
-            asked_at,
-            &answer.authorizer_access_token,
-            Some(answer.expires_in),
-        );
-        let sent_back = answer.authorizer_refresh_token.as_deref();
-        Ok(Renewal {
-            access_token: Issued {
-                token: access_token.ok_or_else(|| unreadable(ENDPOINT))?,
-                asked_at,
-                after_unanswered_try,
-            },
-            refresh_token: sent_back
-                .and_then(Secret::parse)
-                .unwrap_or_else(|| refresh_token.clone()),
-        })
-    }
-
-    /// What WeChat knows of an authorizer, its refresh token included.
-    ///
-    /// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/authorization-management/getAuthorizerInfo.html>
-    ///
-    /// # Errors
-    /// [`Error::Wechat`].
-    pub async fn get_authorizer_info(
-        &self,
-        token: &Secret<ComponentAccessToken>,
-        component: &ComponentAppId,
-        authorizer: &AuthorizerAppId,
-        deadline: Deadline,
-    ) -> Result<AuthorizerInfo, Error> {
-        let body = json!({
-            "component_appid": component.as_str(),
-            "authorizer_appid": authorizer.as_str(),
-        });
-        let asked_at = self.clock.now();
-        let answer: answer::GetAuthorizerInfo = self
-            .call("api_get_authorizer_info", Some(token), &body, deadline)
-            .await?
-            .answer;
-        Ok(AuthorizerInfo {
-            name: answer
-                .authorizer_info
-                .nick_name
-                .filter(|name| !name.is_empty()),
-            granted: answer.authorization_info.granted(asked_at),
-        })
-    }
-
-    /// Up to [`MAX_PAGE`] authorizers from `offset` on.
-    ///
-    /// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/authorization-management/getAuthorizerList.html>
-    ///
-    /// # Errors
-    /// [`Error::Wechat`].
-    pub async fn get_authorizer_list(
-        &self,
-        token: &Secret<ComponentAccessToken>,
-        component: &ComponentAppId,
-        offset: u64,
-        deadline: Deadline,
-    ) -> Result<AuthorizerPage, Error> {
-        let body = json!({
-            "component_appid": component.as_str(),
-            "offset": offset,
-            "count": MAX_PAGE,
-        });
-        let answer: answer::AuthorizerList = self
-            .call("api_get_authorizer_list", Some(token), &body, deadline)
-            .await?
-            .answer;
-        let entries = u64::try_from(answer.list.len()).unwrap_or(u64::MAX);
-        let next = offset.saturating_add(entries);
-        let authorizers = answer.list.into_iter().filter_map(answer::Listed::read);
-        Ok(AuthorizerPage {
-            authorizers: authorizers.collect(),
-            next: (entries > 0 && next < answer.total_count).then_some(next),
-        })
-    }
-
     /// Calls an endpoint until it answers, WeChat refuses, the tries are used up or the deadline has come.
     async fn call<T: for<'de> Deserialize<'de>>(
         &self,
-        endpoint: &'static str,
+        endpoint: Endpoint,
         token: Option<&Secret<ComponentAccessToken>>,
         body: &Value,
         deadline: Deadline,
-    ) -> Result<Answered<T>, Error> {
+    ) -> Result<Answered<T>, WechatError> {
         let (mut tried, mut unanswered) = (0, false);
         loop {
             let mut error = match self.try_call(endpoint, token, body, deadline).await {
@@ -352,7 +151,7 @@ impl Wechat {
             let backoff = FIRST_BACKOFF * (1 << tried);
             tried += 1;
             if !error.is_transient() || tried == MAX_TRIES || deadline.remaining() <= backoff {
-                return Err(error.into());
+                return Err(error);
             }
             self.clock.sleep(backoff.mul_f64(self.clock.jitter())).await;
         }
@@ -360,7 +159,7 @@ impl Wechat {
 
     async fn try_call<T: for<'de> Deserialize<'de>>(
         &self,
-        endpoint: &'static str,
+        endpoint: Endpoint,
         token: Option<&Secret<ComponentAccessToken>>,
         body: &Value,
         deadline: Deadline,
@@ -381,17 +180,10 @@ impl Wechat {
             return Err(fault(Fault::Status(response.status().as_u16())));
         }
         let answer = response.body().bytes().unwrap_or_default();
-        answer::read(answer).map_err(fault)
+        answer::read(endpoint, answer).map_err(fault)
     }
 }
 
-fn expiring<K>(asked_at: Timestamp, value: &str, expires_in: Option<u64>) -> Option<Expiring<K>> {
-    Some(Expiring {
-        secret: Secret::parse(value)?,
-        expires_at: asked_at + Duration::from_secs(expires_in?),
-    })
-}
-
-fn unreadable(endpoint: &'static str) -> Error {
-    WechatError::new(endpoint, Fault::Unreadable).into()
+fn unreadable(endpoint: Endpoint) -> WechatError {
+    WechatError::new(endpoint, Fault::Unreadable)
 }

@@ -78,7 +78,8 @@ async fn token(State(functions): State<Arc<Functions>>, request: Request<Body>) 
         Ok(answer) => (StatusCode::OK, answer),
         Err(error) => {
             error.log("getting a token");
-            let failure = json!({ "errorType": error.code(), "errorMessage": error.advice() });
+            let failure =
+                json!({ "errorType": error.code().as_str(), "errorMessage": error.advice() });
             (error.status(), failure)
         }
     };

@@ -48,7 +48,7 @@ impl TokenRefresher {
         let run = Mutex::new(Run::default());
         self.watch_ticket(deadline).await?;
         let need = Need::preferably(COMPONENT_REFRESH_MARGIN).by_schedule();
-        if let Err(error) = self.component.component_token(&need, deadline).await {
+        if let Err(error) = self.component.access_token(&need, deadline).await {
             stop(&run, &error);
         }
         // Another order each time, so that a run that is cut short leaves out others.
@@ -126,7 +126,7 @@ impl TokenRefresher {
                 run.failed += 1;
                 tracing::warn!(
                     ?due,
-                    code = error.code(),
+                    code = error.code().as_str(),
                     "this one failed and will be tried again"
                 );
                 error.log("renewing");
@@ -167,7 +167,7 @@ fn is_over(run: &Mutex<Run>, deadline: Deadline) -> bool {
 /// What would befall each authorizer alike is said once, and the next run tries again.
 fn stop(run: &Mutex<Run>, error: &Error) {
     let mut run = run.lock().unwrap_or_else(PoisonError::into_inner);
-    if run.stopped.replace(error.code()).is_none() {
+    if run.stopped.replace(error.code().as_str()).is_none() {
         error.log("this run of the refresher");
     }
 }

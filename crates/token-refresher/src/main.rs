@@ -37,7 +37,7 @@ async fn main() -> Result<(), Error> {
         answer.map_err(|error| {
             error.log("refreshing");
             Diagnostic {
-                error_type: error.code().to_owned(),
+                error_type: error.code().to_string(),
                 error_message: error.advice(),
             }
         })

@@ -4,13 +4,14 @@ use super::lease::Taken;
 use super::{Component, Kept};
 use crate::component::recovery::{Candidate, KnownToWechat, RefreshCandidates};
 use crate::error::Error;
-use crate::id::AuthorizerAppId;
 use crate::row::Lease;
 use crate::row::authorizer::{Authorizer, Renewal, Standing};
 use crate::row::need::Need;
 use crate::time::{Deadline, Timestamp};
 use crate::token::{AuthorizerAccessToken, AuthorizerRefreshToken, Expiring, OVERLAP, Secret};
-use crate::wechat::{AuthorizerPage, Refusal};
+use crate::wechat::answer::AuthorizerPage;
+use crate::wechat::refusal::Refusal;
+use component_api::id::AuthorizerAppId;
 
 /// How often an authorizer's renewal starts over because the authorization changed under it.
 const MAX_ROUNDS: u32 = 3;
@@ -20,7 +21,7 @@ impl Component {
     ///
     /// # Errors
     /// [`Error::UnknownAuthorizer`], [`Error::AuthorizationRevoked`], [`Error::ReauthorizationRequired`], and those of
-    /// [`Component::component_token`].
+    /// [`Component::access_token`].
     pub async fn authorizer_token(
         &self,
         appid: &AuthorizerAppId,
@@ -87,15 +88,13 @@ impl Component {
         deadline: Deadline,
     ) -> Result<KnownToWechat, Error> {
         let info = self
-            .as_component(deadline, |token, component| async move {
-                self.wechat
-                    .get_authorizer_info(&token, &component, appid, deadline)
-                    .await
+            .as_component(deadline, |wechat| async move {
+                wechat.get_authorizer_info(appid).await
             })
             .await;
         match info {
             Ok(info) => return Ok(KnownToWechat::Authorized(info.granted.refresh_token)),
-            Err(error) if error.is_refusal(&Refusal::NotAuthorized) => {}
+            Err(error) if error.is_refusal(Refusal::NotAuthorized) => {}
             Err(error) => return Err(error),
         }
         let mut offset = Some(0);
@@ -119,10 +118,8 @@ impl Component {
         offset: u64,
         deadline: Deadline,
     ) -> Result<AuthorizerPage, Error> {
-        self.as_component(deadline, |token, component| async move {
-            self.wechat
-                .get_authorizer_list(&token, &component, offset, deadline)
-                .await
+        self.as_component(deadline, |wechat| async move {
+            wechat.get_authorizer_list(offset).await
         })
         .await
     }
@@ -152,10 +149,8 @@ impl Component {
             };
             let (refresh_token, asked_at) = (&candidate, self.clock.now());
             let answer = self
-                .as_component(deadline, |token, component| async move {
-                    self.wechat
-                        .authorizer_token(&token, &component, appid, refresh_token, deadline)
-                        .await
+                .as_component(deadline, |wechat| async move {
+                    wechat.authorizer_token(appid, refresh_token).await
                 })
                 .await;
             match answer {
@@ -165,7 +160,7 @@ impl Component {
                     let kept = kept.await;
                     return Ok(kept.then(|| renewal.access_token.trusted()));
                 }
-                Err(error) if error.is_refusal(&Refusal::RefreshToken) => {
+                Err(error) if error.is_refusal(Refusal::RefreshToken) => {
                     tracing::warn!(authorizer_appid = %appid, reference = row.reference(), "WeChat refuses a refresh token; looking for another");
                     ladder.refuse(candidate);
                     match self.store.authorizer(appid).await {
@@ -174,7 +169,7 @@ impl Component {
                         Err(error) => return self.fail(row, lease, error, None, deadline).await,
                     }
                 }
-                Err(error) if error.is_refusal(&Refusal::NotAuthorized) => {
+                Err(error) if error.is_refusal(Refusal::NotAuthorized) => {
                     return self.doubt(row, lease, error, deadline).await;
                 }
                 Err(error) => {

@@ -3,14 +3,14 @@
 use crate::component::recovery::KnownToWechat;
 use crate::component::{Component, Kept};
 use crate::error::Error;
-use crate::id::AuthorizerAppId;
 use crate::push::notice::AuthorizationNotice;
 use crate::row::MAX_RENEWAL;
 use crate::row::authorizer::{Authorizer, Evidence, GrantedTokens, Standing};
 use crate::store::CodeClaim;
 use crate::time::{Deadline, MAX_CLOCK_SKEW, Timestamp};
 use crate::token::{AuthorizationCode, Secret};
-use crate::wechat::Refusal;
+use crate::wechat::refusal::Refusal;
+use component_api::id::AuthorizerAppId;
 
 /// Who brings an authorization code.
 #[derive(Clone, Copy)]
@@ -123,11 +123,10 @@ impl Component {
         deadline: Deadline,
     ) -> Result<Exchanged, Error> {
         let answer = self
-            .as_component(deadline, |token, component| async move {
-                self.wechat
-                    .query_auth(&token, &component, code, deadline)
-                    .await
-            })
+            .as_component(
+                deadline,
+                |wechat| async move { wechat.query_auth(code).await },
+            )
             .await;
         let exchanged = match (answer, bringer) {
             (Ok(authorization), _) => {
@@ -136,12 +135,11 @@ impl Component {
                     .await?
             }
             (Err(error), Bringer::Notice { notice, .. })
-                if error.is_refusal(&Refusal::Code)
-                    || error.is_refusal(&Refusal::NotAuthorized) =>
+                if error.is_refusal(Refusal::Code) || error.is_refusal(Refusal::NotAuthorized) =>
             {
                 self.heal(notice, bringer, deadline).await?
             }
-            (Err(error), Bringer::Redirect { .. }) if error.is_refusal(&Refusal::Code) => {
+            (Err(error), Bringer::Redirect { .. }) if error.is_refusal(Refusal::Code) => {
                 return Err(Error::CodeSpent);
             }
             (Err(error), _) => return Err(error),
@@ -290,7 +288,7 @@ impl Component {
         loop {
             match self.store.authorizer(appid).await {
                 Err(error) if self.wait_for_other(deadline).await => {
-                    error.log("a read that will be tried again");
+                    error.warn("a read that will be tried again");
                 }
                 read => return read,
             }

@@ -80,7 +80,7 @@ impl Component {
                     if let Some(failure) = &slot.failure
                         && (just_failed || need.shares(failure, now))
                     {
-                        let error = Error::remembered(&failure.error);
+                        let error = Error::Remembered(failure.clone());
                         return self.ease(need, slot, error).map(Taken::Token);
                     }
                     row = match row.swap(&row.leased(taken, now), &self.store).await {
@@ -116,7 +116,7 @@ impl Component {
                 Ok(Swap::Written(row)) => return Ok(Kept::Changed(row)),
                 Ok(Swap::Lost(current)) => row = current,
                 Err(error) => {
-                    error.log("a write that will be tried again");
+                    error.warn("a write that will be tried again");
                     if !self.wait_for_other(deadline).await {
                         return Err(error);
                     }
@@ -150,7 +150,7 @@ impl Component {
     ) -> Result<Expiring<K>, Error> {
         match &slot.token {
             Some(token) if need.is_eased_by(token, self.clock.now()) => {
-                error.log("renewing a token that is still good");
+                error.warn("renewing a token that is still good");
                 Ok(token.clone())
             }
             _ => Err(error),

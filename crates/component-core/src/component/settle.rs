@@ -6,11 +6,11 @@ use crate::component::Component;
 use crate::component::exchange::{Bringer, Exchanged};
 use crate::component::recovery::KnownToWechat;
 use crate::error::Error;
-use crate::id::AuthorizerAppId;
 use crate::push::notice::{AuthorizationChange, AuthorizationNotice, GrantedCode};
 use crate::row::authorizer::{Authorizer, Revocation};
 use crate::store::PendingNotice;
 use crate::time::Deadline;
+use component_api::id::AuthorizerAppId;
 
 /// What became of a notice.
 #[derive(Debug)]
@@ -90,10 +90,8 @@ impl Component {
         deadline: Deadline,
     ) -> Result<Authorizer, Error> {
         let info = self
-            .as_component(deadline, |token, component| async move {
-                self.wechat
-                    .get_authorizer_info(&token, &component, appid, deadline)
-                    .await
+            .as_component(deadline, |wechat| async move {
+                wechat.get_authorizer_info(appid).await
             })
             .await?;
         let row = self.store.authorizer(appid).await?;

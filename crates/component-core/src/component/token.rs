@@ -7,13 +7,14 @@ use super::lease::Taken;
 use super::{Component, InUse};
 use crate::credentials::Credentials;
 use crate::error::Error;
-use crate::id::ComponentAppId;
 use crate::row::Issued;
 use crate::row::component_token::ComponentToken;
 use crate::row::need::Need;
 use crate::time::Deadline;
-use crate::token::{ComponentAccessToken, Expiring, OVERLAP, Secret};
-use crate::wechat::Refusal;
+use crate::token::{ComponentAccessToken, Expiring, OVERLAP};
+use crate::wechat::error::WechatError;
+use crate::wechat::refusal::Refusal;
+use crate::wechat::session::Session;
 
 /// A call of our own needs its token for this long at least.
 const CALL_MARGIN: Duration = Duration::from_mins(1);
@@ -29,13 +30,13 @@ impl Component {
     /// A component access token that answers `need`; of fresh ones, one read.
     ///
     /// # Errors
-    /// [`Error::NoVerifyTicket`], [`Error::Wechat`], [`Error::Store`], [`Error::Busy`], [`Error::Elsewhere`].
-    pub async fn component_token(
+    /// [`Error::NoVerifyTicket`], [`Error::Wechat`], [`Error::Store`], [`Error::Busy`], [`Error::Remembered`].
+    pub async fn access_token(
         &self,
         need: &Need<ComponentAccessToken>,
         deadline: Deadline,
     ) -> Result<Expiring<ComponentAccessToken>, Error> {
-        let token = self.fresh_component_token(need, deadline).await?;
+        let token = self.fresh_access_token(need, deadline).await?;
         *self.in_use() = Some(InUse {
             token: token.clone(),
             read_at: self.clock.now(),
@@ -46,25 +47,33 @@ impl Component {
     /// Calls WeChat with a component token; once more with another, if WeChat refuses the first.
     ///
     /// # Errors
-    /// Those of [`Component::component_token`] and of `call`.
+    /// Those of [`Component::access_token`] and of `call`.
     pub async fn as_component<T, F>(
         &self,
         deadline: Deadline,
-        call: impl Fn(Secret<ComponentAccessToken>, ComponentAppId) -> F,
+        call: impl Fn(Session) -> F,
     ) -> Result<T, Error>
     where
-        F: Future<Output = Result<T, Error>>,
+        F: Future<Output = Result<T, WechatError>>,
     {
         let credentials = self.vault.current().await;
-        let component = &credentials.push.component_appid;
+        let session = |token: &Expiring<ComponentAccessToken>| {
+            let component = credentials.push.component_appid.clone();
+            Session::new(
+                self.wechat.clone(),
+                component,
+                token.secret.clone(),
+                deadline,
+            )
+        };
         let token = self.token_in_use(deadline).await?;
-        match call(token.secret.clone(), component.clone()).await {
-            Err(error) if error.is_refusal(&Refusal::AccessToken) => {
+        match call(session(&token)).await {
+            Err(error) if error.is_refusal(Refusal::AccessToken) => {
                 let need = Need::preferably(CALL_MARGIN).replacing(token.secret);
-                let token = self.component_token(&need, deadline).await?;
-                call(token.secret, component.clone()).await
+                let token = self.access_token(&need, deadline).await?;
+                Ok(call(session(&token)).await?)
             }
-            answer => answer,
+            answer => Ok(answer?),
         }
     }
 
@@ -85,10 +94,11 @@ impl Component {
         let component = &credentials.push.component_appid;
         self.wechat
             .start_push_ticket(component, &credentials.appsecret, deadline)
-            .await
+            .await?;
+        Ok(())
     }
 
-    async fn fresh_component_token(
+    async fn fresh_access_token(
         &self,
         need: &Need<ComponentAccessToken>,
         deadline: Deadline,
@@ -163,11 +173,11 @@ impl Component {
                 .component_token(component, &credentials.appsecret, &stored.ticket, deadline)
                 .await;
             match asked {
-                Err(error) if error.is_refusal(&Refusal::Ticket) => {
+                Err(error) if error.is_refusal(Refusal::Ticket) => {
                     tried = Some(stored.created_at);
                     self.store.note_refused_ticket(stored.created_at).await?;
                 }
-                asked => return asked,
+                asked => return Ok(asked?),
             }
         }
         if let Err(error) = self.request_ticket_push(deadline).await {
@@ -190,7 +200,7 @@ impl Component {
             }
             _ => {
                 let need = Need::preferably(CALL_MARGIN);
-                self.component_token(&need, deadline).await
+                self.access_token(&need, deadline).await
             }
         }
     }

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STAN
 use base64::engine::{DecodePaddingMode, Engine};
 use secrecy::zeroize::Zeroizing;
 
-use crate::id::ComponentAppId;
+use component_api::id::ComponentAppId;
 
 /// The decoded `EncodingAESKey`.
 #[derive(Clone)]

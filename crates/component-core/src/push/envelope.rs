@@ -6,7 +6,7 @@ use quick_xml::Reader;
 use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::Event;
 
-use crate::id::ComponentAppId;
+use component_api::id::ComponentAppId;
 
 /// Finds the text of `Encrypt` without judging the rest; empty if there is none.
 ///

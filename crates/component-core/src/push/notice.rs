@@ -4,10 +4,10 @@
 
 use std::borrow::Cow;
 
-use crate::id::{AuthorizerAppId, ComponentAppId};
 use crate::push::envelope;
 use crate::time::Timestamp;
 use crate::token::{AuthorizationCode, PreAuthCode, Secret, VerifyTicket};
+use component_api::id::{AuthorizerAppId, ComponentAppId};
 
 /// A push of the auth-event URL, by its `InfoType`.
 #[derive(Debug)]

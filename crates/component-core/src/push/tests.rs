@@ -9,8 +9,8 @@ use rand::{RngExt, SeedableRng};
 
 use super::notice::{AuthorizationChange, AuthorizationNotice, GrantedCode};
 use super::*;
-use crate::id::AuthorizerAppId;
 use crate::token::Secret;
+use component_api::id::AuthorizerAppId;
 
 const TOKEN: &str = "exampleToken1";
 const KEY: &str = "Zm9vYmFyMTIzNDU2Nzg5MGFiY2RlZmdoaWprbG1ub3A";

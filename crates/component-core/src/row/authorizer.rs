@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use super::{Issued, Lease, TokenSlot};
-use crate::id::AuthorizerAppId;
 use crate::time::{Moment, Timestamp};
 use crate::token::{AuthorizerAccessToken, AuthorizerRefreshToken, Expiring, OVERLAP, Secret};
+use component_api::id::AuthorizerAppId;
 
 mod authorize;
 mod renewal;

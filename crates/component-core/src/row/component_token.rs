@@ -54,8 +54,10 @@ impl ComponentToken {
 
 #[cfg(test)]
 mod tests {
+    use component_api::code::Code;
+
     use super::*;
-    use crate::row::{Failure, Issued, Lease};
+    use crate::row::{Cause, Failure, Issued, Lease};
     use crate::token::{Expiring, Secret};
 
     const NOW: Timestamp = Timestamp::from_secs(1_700_001_000);
@@ -107,7 +109,7 @@ mod tests {
         assert!(!ours.is_displaced(&refused("ours"), near_its_end));
         assert!(!ComponentToken::default().is_displaced(&refused("ours"), NOW));
         // A renewal failed, or its holder was lost: WeChat may have issued a token all the same.
-        let failure = Failure::passing("no_verify_ticket: wait".to_owned(), NOW);
+        let failure = Failure::after(None, Cause::Other(Code::NoVerifyTicket), NOW);
         let failed = ours.with(ours.slot.failed(lease(1), &failure));
         assert!(!failed.is_displaced(&refused("ours"), NOW));
         let abandoned = ours.leased(held(2), NOW);
@@ -117,7 +119,7 @@ mod tests {
     #[test]
     fn the_late_failure_of_an_overtaken_holder_hides_no_other_stack() {
         let ours = renewed(2);
-        let failure = Failure::passing("wechat_unavailable: try again".to_owned(), NOW);
+        let failure = Failure::after(None, Cause::Other(Code::WechatUnavailable), NOW);
         let late = ours.with(ours.slot.failed(lease(1), &failure));
         assert!(late.is_displaced(&refused("ours"), NOW));
     }

@@ -123,7 +123,10 @@ impl<K: Clone> Need<K> {
 
 #[cfg(test)]
 mod tests {
+    use component_api::code::Code;
+
     use super::*;
+    use crate::row::Cause;
     use crate::token::ComponentAccessToken;
 
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
@@ -237,7 +240,12 @@ mod tests {
 
     #[test]
     fn only_the_schedule_calls_wechat_while_a_failure_is_shared() {
-        let failure = Failure::refusal("no".to_owned(), None, NOW);
+        let failure = Failure {
+            cause: Cause::Other(Code::WechatRejected),
+            since: NOW,
+            refusals: 1,
+            until: NOW + MINUTE,
+        };
         let need = Need::<ComponentAccessToken>::lasting(MINUTE);
         assert!(need.shares(&failure, NOW));
         assert!(!need.shares(&failure, failure.until));

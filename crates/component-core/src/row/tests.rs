@@ -51,8 +51,17 @@ fn leased(seq: u64) -> Slot {
     }
 }
 
+fn refused(errcode: i64) -> Cause {
+    Cause::Refused(Refused {
+        endpoint: Endpoint::ComponentToken,
+        errcode,
+        rid: None,
+        seen_from: None,
+    })
+}
+
 fn failure() -> Failure {
-    Failure::refusal("no".to_owned(), None, NOW)
+    Failure::after(None, refused(40125), NOW)
 }
 
 #[test]
@@ -211,12 +220,28 @@ fn each_refusal_in_a_row_is_shared_twice_as_long_up_to_the_schedules_own_time() 
         .into_iter()
         .enumerate()
     {
-        let refusal = Failure::refusal("no".to_owned(), before.as_ref(), NOW);
+        let refusal = Failure::after(before.as_ref(), refused(40125), NOW);
         assert_eq!(refusal.until, NOW + Duration::from_secs(secs), "{times}");
         before = Some(refusal);
     }
-    let passing = Failure::passing("not reached".to_owned(), NOW);
-    assert_eq!(passing.until, NOW);
-    let again = Failure::refusal("no".to_owned(), Some(&passing), NOW);
-    assert_eq!(again.until, NOW + Duration::from_secs(2));
+    // WeChat is busy, or cannot be reached: that may be over at any moment.
+    for passing in [
+        refused(-1),
+        Cause::Unanswered(Endpoint::ComponentToken),
+        Cause::Other(Code::NoVerifyTicket),
+    ] {
+        let passing = Failure::after(before.as_ref(), passing, NOW);
+        assert_eq!((passing.until, passing.refusals), (NOW, 0));
+        let again = Failure::after(Some(&passing), refused(40125), NOW);
+        assert_eq!(again.until, NOW + Duration::from_secs(2));
+    }
+}
+
+#[test]
+fn a_failure_tells_since_when_renewals_fail() {
+    let later = NOW + MINUTE;
+    let again = Failure::after(Some(&failure()), refused(40125), later);
+    assert_eq!(again.since, NOW);
+    assert_eq!(again.until, later + Duration::from_secs(4));
+    assert_eq!(Failure::after(None, refused(40125), later).since, later);
 }

@@ -5,9 +5,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::item::Item;
 use super::{Store, Swap, key, text};
 use crate::error::Error;
-use crate::id::AuthorizerAppId;
 use crate::row::authorizer::{Authorizer, Reference, Standing, denied_at_of_undated};
 use crate::token::Secret;
+use component_api::id::AuthorizerAppId;
 
 /// The attribute that holds the access token.
 const ACCESS_TOKEN: &str = "access_token";

@@ -7,9 +7,9 @@ use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use super::item::Item;
 use super::{Store, WRITTEN_BY, failure, key, nonce, refused_update, text, time};
 use crate::error::Error;
-use crate::id::AuthorizerAppId;
 use crate::time::Timestamp;
 use crate::token::{AuthorizationCode, Secret};
+use component_api::id::AuthorizerAppId;
 
 /// Who may exchange an authorization code.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::{Store, failure, item::Item, key, time};
 use crate::error::Error;
-use crate::id::AuthorizerAppId;
 use crate::time::Timestamp;
+use component_api::id::AuthorizerAppId;
 
 /// Something that is due.
 #[derive(Debug)]

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use component_api::code::Code;
 
-use crate::row::{Failure, LeaseSlot, TokenSlot};
+use crate::row::{Cause, Failure, LeaseSlot, TokenSlot};
 use crate::time::Timestamp;
 use crate::token::{Expiring, Secret};
+use crate::wechat::refusal::{Endpoint, Refused};
 
 #[derive(Clone, Default)]
 pub(super) struct Item(HashMap<String, AttributeValue>);
@@ -114,20 +116,63 @@ impl Item {
         })
     }
 
+    /// Earlier versions wrote the code with a sentence behind it, and nothing else of the cause.
     fn failure(&self) -> Option<Failure> {
+        let written = self.text("failure")?;
+        let until = self.time("failure_until").unwrap_or_default();
+        let refusals = self.number("failure_refusals");
         Some(Failure {
-            error: self.text("failure")?.to_owned(),
-            refusals: self
-                .number("failure_refusals")
+            cause: self.cause(written),
+            since: self.time("failure_since").unwrap_or(until),
+            refusals: refusals
                 .and_then(|count| u32::try_from(count).ok())
                 .unwrap_or_default(),
-            until: self.time("failure_until").unwrap_or_default(),
+            until,
         })
     }
 
+    fn cause(&self, written: &str) -> Cause {
+        let endpoint = self.text("failure_endpoint").and_then(Endpoint::parse);
+        let errcode = self.text("failure_errcode").and_then(|n| n.parse().ok());
+        match (endpoint, errcode) {
+            (Some(endpoint), Some(errcode)) => Cause::Refused(Refused {
+                endpoint,
+                errcode,
+                rid: self.text("failure_rid").map(str::to_owned),
+                seen_from: self.text("failure_seen_from").map(str::to_owned),
+            }),
+            (Some(endpoint), None) => Cause::Unanswered(endpoint),
+            (None, _) => {
+                let written = written.strip_prefix("component-wide ").unwrap_or(written);
+                let code = written.split_once(": ").map_or(written, |(code, _)| code);
+                Cause::Other(Code::parse(code).unwrap_or(Code::WechatUnavailable))
+            }
+        }
+    }
+
     fn set_failure(&mut self, failure: &Failure) {
-        self.set_text("failure", &failure.error);
+        // The version before this one reads the code alone.
+        self.set_text("failure", failure.cause.code().as_str());
+        self.set_time("failure_since", failure.since);
         self.set_number("failure_refusals", failure.refusals.into());
         self.set_time("failure_until", failure.until);
+        match &failure.cause {
+            Cause::Refused(refused) => {
+                self.set_text("failure_endpoint", refused.endpoint.as_str());
+                // A text: an errcode may be negative.
+                self.set_text("failure_errcode", &refused.errcode.to_string());
+                let facts = [
+                    ("failure_rid", &refused.rid),
+                    ("failure_seen_from", &refused.seen_from),
+                ];
+                for (name, fact) in facts {
+                    if let Some(fact) = fact {
+                        self.set_text(name, fact);
+                    }
+                }
+            }
+            Cause::Unanswered(endpoint) => self.set_text("failure_endpoint", endpoint.as_str()),
+            Cause::Other(_) => {}
+        }
     }
 }

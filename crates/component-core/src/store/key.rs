@@ -1,7 +1,7 @@
 //! The keys of the table's rows, and the shard of the index `due` that each one is in.
 
-use crate::id::AuthorizerAppId;
 use crate::token::{AuthorizationCode, PreAuthCode, Secret};
+use component_api::id::AuthorizerAppId;
 
 /// The newest verify ticket.
 pub(super) const TICKET: &str = "component#ticket";

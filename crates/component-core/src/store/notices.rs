@@ -7,9 +7,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::item::Item;
 use super::{Store, failure, key, refused_put, refused_update, text, time};
 use crate::error::Error;
-use crate::id::AuthorizerAppId;
 use crate::push::notice::{AuthorizationChange, AuthorizationNotice, GrantedCode};
 use crate::time::Timestamp;
+use component_api::id::AuthorizerAppId;
 
 /// A notice that is not handled yet.
 #[derive(Debug)]

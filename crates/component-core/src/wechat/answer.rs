@@ -1,230 +1,84 @@
-//! The answers of WeChat's component API, and the one table from `errcode` to what it means for us.
-//!
-//! Source: <https://developers.weixin.qq.com/doc/oplatform/developers/errCode/errCode.html>
+//! The answers of WeChat's component API.
 
-use aws_smithy_runtime_api::client::result::ConnectorError;
+use std::time::Duration;
+
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::{ListedAuthorizer, expiring};
-use crate::id::AuthorizerAppId;
+use super::error::Fault;
+use super::refusal::{Endpoint, Refusal, Refused};
+use component_api::id::AuthorizerAppId;
+
 use crate::row::authorizer::GrantedTokens;
 use crate::time::Timestamp;
-use crate::token::Secret;
+use crate::token::{AuthorizerRefreshToken, Expiring, Secret};
 
-/// A call to WeChat that did not give what was asked.
-#[derive(Debug, thiserror::Error)]
-#[error("WeChat's {endpoint}")]
-pub struct WechatError {
-    /// The endpoint that was called.
-    pub endpoint: &'static str,
-    /// What happened.
-    #[source]
-    pub(super) fault: Fault,
-    /// Whether one of its tries got no answer.
-    pub(super) unanswered: bool,
+/// An exchanged authorization code.
+#[derive(Debug)]
+pub struct Authorization {
+    /// Whose code it was.
+    pub authorizer: AuthorizerAppId,
+    /// What it gave.
+    pub granted: GrantedTokens,
 }
 
-/// What happened to a call.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
-    /// No connection, no answer in time, or half an answer: whether the call took effect is not known.
-    #[error("did not answer")]
-    Unreachable(#[source] Box<ConnectorError>),
-    /// An HTTP status that WeChat's API does not use.
-    #[error("answered with HTTP status {0}")]
-    Status(u16),
-    /// Something that is not the endpoint's answer.
-    #[error("answered something unreadable")]
-    Unreadable,
-    /// An `errcode`.
-    #[error("refused with errcode {errcode}{}{}", labelled(", rid ", rid.as_deref()), labelled(", seen from ", refusal.address()))]
-    Refused {
-        errcode: i64,
-        refusal: Refusal,
-        rid: Option<String>,
-    },
+/// What WeChat tells about an authorizer.
+#[derive(Debug)]
+pub struct AuthorizerInfo {
+    /// Its name (`nick_name`).
+    pub name: Option<String>,
+    /// What it granted; no access token.
+    pub granted: GrantedTokens,
 }
 
-/// What an `errcode` means for what is done next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// WeChat is busy: the same call may succeed in a moment.
-    Busy,
-    /// The access token in the call is not, or no longer, the right one.
-    AccessToken,
-    /// The verify ticket is expired or wrong.
-    Ticket,
-    /// A quota of the component is used up.
-    Quota,
-    /// The caller's IP address is not on the component's white-list.
-    Address {
-        /// The address that WeChat saw.
-        seen: Option<String>,
-    },
-    /// The app id, the app secret or the component itself is not right, or not released.
-    Component,
-    /// The account does not authorize the component.
-    NotAuthorized,
-    /// The authorization code is not one, was used or is too old.
-    Code,
-    /// The refresh token is not, or no longer, the right one.
-    RefreshToken,
-    /// Anything else: the call itself is wrong, or the code is new.
-    Other,
+/// One authorizer in WeChat's list.
+#[derive(Debug)]
+pub struct ListedAuthorizer {
+    /// Whose authorization.
+    pub authorizer: AuthorizerAppId,
+    /// `None` if no code was ever exchanged for it.
+    pub refresh_token: Option<Secret<AuthorizerRefreshToken>>,
+    /// When it was authorized.
+    pub auth_time: Timestamp,
 }
 
-impl Refusal {
-    /// The address that WeChat saw, if it refuses it.
-    fn address(&self) -> Option<&str> {
-        match self {
-            Self::Address { seen } => seen.as_deref(),
-            _ => None,
-        }
-    }
-
-    fn of(errcode: i64, errmsg: &str) -> Self {
-        match errcode {
-            -1 => Self::Busy,
-            40001 | 40014 | 42001 | 42006 => Self::AccessToken,
-            61005 | 61006 => Self::Ticket,
-            45009 | 45011 => Self::Quota,
-            61004 | 40090 => Self::Address {
-                seen: address_in(errmsg),
-            },
-            40013 | 40125 | 41002 | 41004 | 41018 | 61000 | 61001 | 61002 | 61011 | 61028 => {
-                Self::Component
-            }
-            61003 => Self::NotAuthorized,
-            61009 | 61010 => Self::Code,
-            // 42007: the account's administrator has changed its password, which ends the refresh token too.
-            61023 | 42007 => Self::RefreshToken,
-            _ => Self::Other,
-        }
-    }
+/// One page of WeChat's list.
+#[derive(Debug)]
+pub struct AuthorizerPage {
+    /// Those of this page.
+    pub authorizers: Vec<ListedAuthorizer>,
+    /// The offset of the next page; `None` after the last.
+    pub next: Option<u64>,
 }
 
-impl Fault {
-    /// Whether the call may have taken effect all the same, or may still.
-    pub(super) fn is_no_answer(&self) -> bool {
-        match self {
-            Self::Unreachable(_) | Self::Unreadable => true,
-            Self::Status(status) => *status >= 500,
-            Self::Refused { .. } => false,
-        }
-    }
-}
-
-impl WechatError {
-    pub(super) fn new(endpoint: &'static str, fault: Fault) -> Self {
-        Self {
-            endpoint,
-            unanswered: fault.is_no_answer(),
-            fault,
-        }
-    }
-
-    /// Whether the call may have taken effect all the same: one of its tries got no answer.
-    pub fn may_have_taken_effect(&self) -> bool {
-        self.unanswered
-    }
-
-    /// Why WeChat refused, if it did.
-    pub fn refusal(&self) -> Option<&Refusal> {
-        match &self.fault {
-            Fault::Refused { refusal, .. } => Some(refusal),
-            Fault::Unreachable(_) | Fault::Status(_) | Fault::Unreadable => None,
-        }
-    }
-
-    /// Whether WeChat has answered, so that asking again would change nothing.
-    pub fn is_answer(&self) -> bool {
-        self.refusal()
-            .is_some_and(|refusal| *refusal != Refusal::Busy)
-    }
-
-    /// Whether the same call may succeed in a moment.
-    pub(super) fn is_transient(&self) -> bool {
-        self.fault.is_no_answer() || self.refusal() == Some(&Refusal::Busy)
-    }
-
-    /// Whether it would happen to every authorizer's call alike.
-    pub(crate) fn is_component_wide(&self) -> bool {
-        match self.refusal() {
-            Some(
-                Refusal::AccessToken
-                | Refusal::Ticket
-                | Refusal::Quota
-                | Refusal::Address { .. }
-                | Refusal::Component,
-            ) => true,
-            Some(
-                Refusal::Busy
-                | Refusal::NotAuthorized
-                | Refusal::Code
-                | Refusal::RefreshToken
-                | Refusal::Other,
-            )
-            | None => false,
-        }
-    }
-
-    pub(crate) fn advice(&self) -> String {
-        let endpoint = self.endpoint;
-        let Fault::Refused {
-            errcode, refusal, ..
-        } = &self.fault
-        else {
-            return format!("try again; WeChat's {endpoint} did not answer");
-        };
-        let what = match refusal {
-            Refusal::Busy => "try again; WeChat is busy".to_owned(),
-            Refusal::Quota => {
-                "wait until WeChat's quota is reset at midnight in Beijing, or clear it".to_owned()
-            }
-            Refusal::Address { seen } => format!(
-                "put the address {} on the component's IP white-list in WeChat's console",
-                seen.as_deref().unwrap_or("of the stack's NAT gateway")
-            ),
-            Refusal::Component => {
-                "check the component's app id and app secret in its secret, and that it is released"
-                    .to_owned()
-            }
-            Refusal::Ticket => "wait for WeChat's next ticket push".to_owned(),
-            Refusal::NotAuthorized => "ask the account's owner to authorize".to_owned(),
-            Refusal::Code => "start the authorization again".to_owned(),
-            Refusal::RefreshToken => "ask the account's owner to authorize again".to_owned(),
-            Refusal::AccessToken | Refusal::Other => {
-                "look the errcode up in WeChat's documentation".to_owned()
-            }
-        };
-        format!("{what} ({endpoint} answered errcode {errcode})")
-    }
-}
-
+/// An answer that refuses.
 #[derive(Deserialize)]
-struct Failure {
+struct Refusing {
     errcode: i64,
     #[serde(default)]
     errmsg: String,
 }
 
-/// Reads an answer: an `errcode` other than 0 is a refusal, whatever else it says.
-pub(super) fn read<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Fault> {
-    if let Ok(Failure { errcode, errmsg }) = serde_json::from_slice(body)
+/// Reads an answer of `endpoint`: an `errcode` other than 0 is a refusal, whatever else it says.
+pub(super) fn read<T: for<'de> Deserialize<'de>>(
+    endpoint: Endpoint,
+    body: &[u8],
+) -> Result<T, Fault> {
+    if let Ok(Refusing { errcode, errmsg }) = serde_json::from_slice(body)
         && errcode != 0
     {
-        return Err(Fault::Refused {
+        let mut refused = Refused {
+            endpoint,
             errcode,
-            refusal: Refusal::of(errcode, &errmsg),
             rid: rid_in(&errmsg),
-        });
+            seen_from: None,
+        };
+        if refused.meaning() == Refusal::Address {
+            refused.seen_from = address_in(&errmsg);
+        }
+        return Err(Fault::Refused(refused));
     }
     serde_json::from_slice(body).map_err(|_not_the_answer| Fault::Unreadable)
-}
-
-fn labelled(label: &str, value: Option<&str>) -> String {
-    value.map_or_else(String::new, |value| format!("{label}{value}"))
 }
 
 /// The IPv4 address in `access clientip is not registered requestIP: 1.2.3.4 rid: ..`, written as v6-mapped at times.
@@ -367,6 +221,18 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
 
 fn optional_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     number(deserializer).map(Some)
+}
+
+/// A value that WeChat honours for `expires_in` seconds from when it was asked.
+pub(super) fn expiring<K>(
+    asked_at: Timestamp,
+    value: &str,
+    expires_in: Option<u64>,
+) -> Option<Expiring<K>> {
+    Some(Expiring {
+        secret: Secret::parse(value)?,
+        expires_at: asked_at + Duration::from_secs(expires_in?),
+    })
 }
 
 #[cfg(test)]

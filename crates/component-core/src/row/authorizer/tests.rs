@@ -1,7 +1,9 @@
 //! The rules of a row, each as a sentence.
 
+use component_api::code::Code;
+
 use super::*;
-use crate::row::{Failure, LeaseSlot};
+use crate::row::{Cause, Failure, LeaseSlot};
 use crate::time::MAX_CLOCK_SKEW;
 
 const T1: Timestamp = Timestamp::from_secs(1_700_000_100);
@@ -22,12 +24,8 @@ fn unknown() -> Authorizer {
     Authorizer::unknown(AuthorizerAppId::parse("wxfedcba9876543210").unwrap())
 }
 
-fn failure(error: &str) -> Failure {
-    Failure {
-        refusals: 1,
-        error: error.to_owned(),
-        until: NOW,
-    }
+fn failure(code: Code) -> Failure {
+    Failure::after(None, Cause::Other(code), NOW)
 }
 
 fn refresh(name: &str) -> Secret<AuthorizerRefreshToken> {
@@ -618,7 +616,7 @@ fn given_up() -> Authorizer {
 fn a_renewal_replaces_the_access_token_and_frees_the_lease() {
     let mut failed = authorized();
     failed.failures = 3;
-    failed.slot.failure = Some(failure("wechat_unavailable"));
+    failed.slot.failure = Some(failure(Code::WechatUnavailable));
     let (row, lease) = leased(&failed);
     let row = row
         .renewed(lease, &renewal("a2", "r1"), &[], MOMENT)
@@ -654,7 +652,7 @@ fn a_late_answer_of_an_older_authorization_changes_nothing() {
     assert_eq!(row.exhausted(lease, &[refresh("r2")], NOW), None);
     let (row, _) = leased(&row);
     assert_eq!(
-        row.failed(lease, &failure("wechat_rejected: no"), Some(NOW)),
+        row.failed(lease, &failure(Code::WechatRejected), Some(NOW)),
         row
     );
 }
@@ -770,7 +768,7 @@ fn an_answer_leaves_the_row_due_for_the_holder_of_a_later_lease() {
     let (row, early) = leased(&authorized());
     let (row, late) = leased(&row);
     let retry_at = NOW + Duration::from_secs(30);
-    let row = row.failed(late, &failure("wechat_unavailable"), Some(retry_at));
+    let row = row.failed(late, &failure(Code::WechatUnavailable), Some(retry_at));
     let row = row
         .renewed(early, &renewal("a2", "r1"), &[], MOMENT)
         .unwrap();
@@ -899,16 +897,9 @@ fn the_history_is_bounded_and_the_oldest_token_goes_first() {
 fn a_failure_backs_off_and_keeps_what_is_there() {
     let (row, lease) = leased(&authorized());
     let later = row.backoff(MOMENT);
-    let failed = row.failed(
-        lease,
-        &failure("wechat_unavailable: try again"),
-        Some(later),
-    );
+    let failed = row.failed(lease, &failure(Code::WechatUnavailable), Some(later));
     assert_eq!((failed.failures, failed.due_at), (1, Some(later)));
-    assert_eq!(
-        failed.slot.failure,
-        Some(failure("wechat_unavailable: try again"))
-    );
+    assert_eq!(failed.slot.failure, Some(failure(Code::WechatUnavailable)));
     assert_eq!(failed.slot.lease.until, Timestamp::default());
     assert_eq!(failed.standing, Standing::Authorized);
     assert_eq!(failed.candidates(), row.candidates());
@@ -918,9 +909,9 @@ fn a_failure_backs_off_and_keeps_what_is_there() {
 #[test]
 fn a_failure_of_the_component_leaves_the_row_due_as_it_was() {
     let (row, lease) = leased(&authorized());
-    let failed = row.failed(lease, &failure("no_verify_ticket: wait"), None);
+    let failed = row.failed(lease, &failure(Code::NoVerifyTicket), None);
     assert_eq!((failed.failures, failed.due_at), (0, row.due_at));
-    assert_eq!(failed.slot.failure, Some(failure("no_verify_ticket: wait")));
+    assert_eq!(failed.slot.failure, Some(failure(Code::NoVerifyTicket)));
 }
 
 #[test]
@@ -931,7 +922,7 @@ fn a_late_failure_does_not_touch_what_a_later_lease_brought() {
         .renewed(fast, &renewal("a2", "r1"), &[], MOMENT)
         .unwrap();
     assert_eq!(
-        row.failed(slow, &failure("wechat_unavailable: try again"), Some(NOW)),
+        row.failed(slow, &failure(Code::WechatUnavailable), Some(NOW)),
         row
     );
 }
@@ -939,7 +930,7 @@ fn a_late_failure_does_not_touch_what_a_later_lease_brought() {
 #[test]
 fn a_failure_makes_no_revoked_row_due() {
     let (row, lease) = leased(&authorized());
-    let row = revoked(&row, T2).failed(lease, &failure("wechat_rejected: no"), Some(NOW));
+    let row = revoked(&row, T2).failed(lease, &failure(Code::WechatRejected), Some(NOW));
     assert_eq!((row.standing, row.due_at), (Standing::Revoked, None));
 }
 
