@@ -157,7 +157,10 @@ fn assert_answer(answer: &Result<Value, Error>, expected: Answer, what: &str) {
     if let Err(error) = answer {
         assert_tells_nothing(error);
     }
-    let seen = answer.as_ref().map(|_| ()).map_err(|error| error.code().as_str());
+    let seen = answer
+        .as_ref()
+        .map(|_| ())
+        .map_err(|error| error.code().as_str());
     assert_eq!(seen, expected, "{what}");
 }
 

@@ -1,9 +1,9 @@
 //! What a merchant sees: on a PC, on a phone, in WeChat, on his way and at its end.
 
-use component_core::vendor::Vendor;
 use http::{StatusCode, header};
 use lambda_http::Response;
 use local::functions::{Functions, Parts};
+use merchant_pages::brand::Brand;
 use serde_json::json;
 use wechat_simulator::{Fault, FaultEffect};
 
@@ -97,9 +97,9 @@ async fn the_page_says_where_the_way_ends() {
     assert!(page.contains("自动返回 shop.example"), "{page}");
 }
 
-async fn with_vendor(world: &World, vendor: Vendor) -> Functions {
+async fn with_vendor(world: &World, brand: Brand) -> Functions {
     let parts = Parts {
-        vendor,
+        brand,
         ..world.parts.clone()
     };
     Functions::start(&parts).await.unwrap()
@@ -108,12 +108,12 @@ async fn with_vendor(world: &World, vendor: Vendor) -> Functions {
 #[tokio::test]
 async fn a_vendor_is_recognized_on_every_page() {
     let world = World::with_ticket().await;
-    let vendor = Vendor {
+    let brand = Brand {
         name: Some("好店 <Shop>".parse().unwrap()),
         logo: Some("https://cdn.vendor.example/logo.png".parse().unwrap()),
         accent: "#123456".parse().unwrap(),
     };
-    let functions = with_vendor(&world, vendor).await;
+    let functions = with_vendor(&world, brand).await;
     let browser = Browser::default();
     let start = async |query: &str| {
         let request = browser.request("GET", &format!("/auth/start?{query}"));

@@ -7,12 +7,12 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use component_core::error::Error;
 use component_core::time::{Clock, Deadline, Timestamp};
-use component_core::vendor::Vendor;
 use http::{HeaderMap, StatusCode, header};
 use lambda_http::{Body, Request, Response};
 use local::emulators::{Emulators, TABLE};
 use local::functions::{Functions, Parts};
 use local::{door, triggers};
+use merchant_pages::brand::Brand;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use url::Url;
@@ -83,7 +83,7 @@ impl World {
             wechat_url,
             clock: Clock::told(move || Timestamp::from_secs(told.now()), pace),
             return_origins: "https://shop.example".parse().unwrap(),
-            vendor: Vendor::default(),
+            brand: Brand::default(),
         };
         let functions = Arc::new(Functions::start(&parts).await.unwrap());
         let door = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();

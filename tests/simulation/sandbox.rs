@@ -8,8 +8,8 @@ use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use component_core::aws::Aws;
 use component_core::time::{Clock, Deadline, Timestamp};
-use component_core::vendor::Vendor;
 use local::functions::{Functions, Parts};
+use merchant_pages::brand::Brand;
 
 use super::Simulation;
 use super::boundary::{INVOCATION, Invocation};
@@ -128,7 +128,7 @@ impl Simulation {
             wechat_url: "http://wechat.example".to_owned(),
             clock: clock.with_jitter(move || chance.unit()),
             return_origins: "https://shop.example".parse().unwrap(),
-            vendor: Vendor::default(),
+            brand: Brand::default(),
         }
     }
 

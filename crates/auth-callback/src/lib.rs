@@ -1,18 +1,18 @@
-//! WeChat's redirect -> state -> exchange the code -> result page, or back to the vendor.
+//! WeChat's redirect -> state -> exchange the code -> result page, or back to the brand.
 
 use std::time::Duration;
 
-use component_core::browser::Browser;
 use component_core::component::Component;
 use component_core::component::exchange::{Bringer, Exchanged};
 use component_core::error::Error;
-use component_core::page::{Language, see_other};
 use component_core::row::authorizer::{Authorizer, Standing};
 use component_core::store::{Start, StartRefused};
 use component_core::time::Deadline;
 use component_core::token::{AuthorizationCode, Secret};
-use component_core::vendor::Vendor;
 use lambda_http::{Request, Response};
+use merchant_pages::brand::Brand;
+use merchant_pages::cookie::BrowserCookie;
+use merchant_pages::page::{Language, see_other};
 use url::{Url, form_urlencoded};
 
 mod page;
@@ -22,7 +22,7 @@ pub struct AuthCallback {
     /// The table and WeChat.
     pub component: Component,
     /// Whose pages they are.
-    pub vendor: Vendor,
+    pub brand: Brand,
 }
 
 /// What the redirect's query says.
@@ -75,7 +75,7 @@ impl AuthCallback {
         }
         let language = Language::of(request.headers());
         let query = start.map(|start| start.query);
-        page::result(language, &self.vendor, &outcome, query.as_deref())
+        page::result(language, &self.brand, &outcome, query.as_deref())
     }
 
     async fn ending(&self, request: &Request, deadline: Deadline) -> Ending {
@@ -83,7 +83,7 @@ impl AuthCallback {
         let Some(back) = Return::parse(query) else {
             return Outcome::Malformed.into();
         };
-        let Some(browser) = Browser::of(request.headers()) else {
+        let Some(browser) = BrowserCookie::of(request.headers()) else {
             return Outcome::OtherBrowser.into();
         };
         let (store, now) = (&self.component.store, self.component.clock.now());

@@ -8,10 +8,10 @@ use component_core::component::Component;
 use component_core::credentials::Vault;
 use component_core::store::Store;
 use component_core::time::{Clock, Deadline};
-use component_core::vendor::Vendor;
 use component_core::wechat::Wechat;
 use component_core::{config, http};
 use lambda_http::{Error, Request, RequestExt, run, service_fn, tracing};
+use merchant_pages::brand::Brand;
 
 /// For the answer's own way back.
 const MARGIN: Duration = Duration::from_millis(500);
@@ -22,7 +22,7 @@ async fn main() -> Result<(), Error> {
     let table = config::required("TABLE_NAME")?;
     let secret = config::required("COMPONENT_SECRET_ARN")?;
     let wechat = config::required("WECHAT_API_BASE_URL")?;
-    let vendor = Vendor {
+    let brand = Brand {
         name: config::parsed("VENDOR_NAME")?,
         logo: config::parsed("VENDOR_LOGO_URL")?,
         accent: config::parsed("VENDOR_ACCENT_COLOR")?.unwrap_or_default(),
@@ -36,7 +36,7 @@ async fn main() -> Result<(), Error> {
 
     let callback = AuthCallback {
         component: Component::new(Store::new(aws.dynamodb(), table), wechat, vault?, clock),
-        vendor,
+        brand,
     };
     let answer = async |request: Request| {
         let deadline = Deadline::of_invocation(request.lambda_context().deadline(), MARGIN);

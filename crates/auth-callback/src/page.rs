@@ -1,17 +1,17 @@
 //! What merchants see when they are back from WeChat.
 
-use component_core::page::{Account, Action, Language, Mark, Message};
 use component_core::row::authorizer::Standing;
-use component_core::vendor::Vendor;
 use lambda_http::Response;
 use lambda_http::http::StatusCode;
+use merchant_pages::brand::Brand;
+use merchant_pages::page::{Account, Action, Language, Mark, Message};
 
 use crate::Outcome;
 
 /// The result page; `query` is that of the link the merchant came by, if it is known.
 pub(crate) fn result(
     language: Language,
-    vendor: &Vendor,
+    brand: &Brand,
     outcome: &Outcome,
     query: Option<&str>,
 ) -> Response<String> {
@@ -39,7 +39,7 @@ pub(crate) fn result(
         paragraphs: &[text.paragraph],
         action,
     }
-    .response(outcome.status(), language, vendor)
+    .response(outcome.status(), language, brand)
 }
 
 /// What a page says, in one language.

@@ -1,18 +1,18 @@
 //! link -> page -> click -> pre-auth code -> WeChat's page.
 
 use component_api::request::InvalidRequest;
-use component_core::browser::Browser;
 use component_core::component::Component;
 use component_core::config::Misconfigured;
 use component_core::digest::hex;
 use component_core::error::Error;
-use component_core::page::{Language, see_other};
 use component_core::store::Start;
 use component_core::time::Deadline;
 use component_core::token::{Expiring, PreAuthCode, Secret};
-use component_core::vendor::Vendor;
 use lambda_http::http::{HeaderMap, Method, header};
 use lambda_http::{Request, Response};
+use merchant_pages::brand::Brand;
+use merchant_pages::cookie::BrowserCookie;
+use merchant_pages::page::{Language, see_other};
 use url::Url;
 
 mod device;
@@ -32,7 +32,7 @@ pub struct AuthStart {
     /// WeChat's pages for PCs and for its own browser.
     pub pages: Pages,
     /// Whose pages they are.
-    pub vendor: Vendor,
+    pub brand: Brand,
     /// Where a link's `return_to` may lead.
     pub return_origins: ReturnOrigins,
 }
@@ -48,10 +48,10 @@ pub struct Pages {
 impl AuthStart {
     /// Answers a visit, which changes nothing, or a click.
     pub async fn handle(&self, request: Request, deadline: Deadline) -> Response<String> {
-        let (language, vendor) = (Language::of(request.headers()), &self.vendor);
+        let (language, brand) = (Language::of(request.headers()), &self.brand);
         let link = match self.link(&request).await {
             Ok(link) => link,
-            Err(error) => return page::refusal(language, vendor, error),
+            Err(error) => return page::refusal(language, brand, error),
         };
         match *request.method() {
             Method::GET | Method::HEAD => self.start_page(language, &link, &request),
@@ -59,10 +59,10 @@ impl AuthStart {
                 Ok(response) => response,
                 Err(error) => {
                     error.log("starting an authorization");
-                    page::unavailable(language, vendor, &self.pages.origins())
+                    page::unavailable(language, brand, &self.pages.origins())
                 }
             },
-            _ => page::refusal(language, vendor, LinkError::Malformed),
+            _ => page::refusal(language, brand, LinkError::Malformed),
         }
     }
 
@@ -87,7 +87,7 @@ impl AuthStart {
         let origins = self.pages.origins();
         page::start(
             language,
-            &self.vendor,
+            &self.brand,
             link,
             device,
             address.as_deref(),
@@ -110,7 +110,8 @@ impl AuthStart {
                 wechat.create_preauthcode().await
             })
             .await?;
-        let browser = Browser::of(headers).unwrap_or_else(|| Browser::new(rand::random()));
+        let browser =
+            BrowserCookie::of(headers).unwrap_or_else(|| BrowserCookie::new(rand::random()));
         let state = hex(&rand::random::<[u8; 16]>());
         let start = Start {
             browser: browser.sha256(),

@@ -8,10 +8,10 @@ use component_core::component::Component;
 use component_core::credentials::Vault;
 use component_core::store::Store;
 use component_core::time::{Clock, Deadline};
-use component_core::vendor::Vendor;
 use component_core::wechat::Wechat;
 use component_core::{config, http};
 use lambda_http::{Error, Request, RequestExt, run, service_fn, tracing};
+use merchant_pages::brand::Brand;
 
 /// For the answer's own way back.
 const MARGIN: Duration = Duration::from_millis(500);
@@ -25,7 +25,7 @@ async fn main() -> Result<(), Error> {
     let mp = config::required("WECHAT_MP_BASE_URL")?;
     let open = config::required("WECHAT_OPEN_BASE_URL")?;
     let return_origins = config::parsed("ALLOWED_RETURN_ORIGINS")?.unwrap_or_default();
-    let vendor = Vendor {
+    let brand = Brand {
         name: config::parsed("VENDOR_NAME")?,
         logo: config::parsed("VENDOR_LOGO_URL")?,
         accent: config::parsed("VENDOR_ACCENT_COLOR")?.unwrap_or_default(),
@@ -40,7 +40,7 @@ async fn main() -> Result<(), Error> {
     let start = AuthStart {
         component: Component::new(Store::new(aws.dynamodb(), table), wechat, vault?, clock),
         pages: Pages::new(&mp, &open)?,
-        vendor,
+        brand,
         return_origins,
     };
     let answer = async |request: Request| {

@@ -1,10 +1,10 @@
 //! What merchants see before they go to WeChat.
 
 use askama::Template;
-use component_core::page::{Action, Form, Language, Mark, Message, Page};
-use component_core::vendor::{Vendor, VendorName};
 use lambda_http::Response;
 use lambda_http::http::StatusCode;
+use merchant_pages::brand::{Brand, VendorName};
+use merchant_pages::page::{Action, Form, Language, Mark, Message, Page};
 use url::Url;
 
 use crate::device::Device;
@@ -28,7 +28,7 @@ struct StartPage<'a> {
 /// The start page of `link`, whose own address is `address`.
 pub(crate) fn start(
     language: Language,
-    vendor: &Vendor,
+    brand: &Brand,
     link: &Link,
     device: Device,
     address: Option<&str>,
@@ -38,7 +38,7 @@ pub(crate) fn start(
     let main = StartPage {
         language,
         title,
-        name: vendor.name.as_ref(),
+        name: brand.name.as_ref(),
         accounts,
         device,
         return_host: link.return_to.as_ref().and_then(Url::host_str),
@@ -50,7 +50,7 @@ pub(crate) fn start(
     };
     let page = Page {
         language,
-        vendor,
+        brand,
         title,
         form: Form::LeadsTo(origins),
     };
@@ -88,7 +88,7 @@ fn wording(language: Language, auth_type: &str) -> (&'static str, &'static str) 
 }
 
 /// A link that leads nowhere.
-pub(crate) fn refusal(language: Language, vendor: &Vendor, error: LinkError) -> Response<String> {
+pub(crate) fn refusal(language: Language, brand: &Brand, error: LinkError) -> Response<String> {
     let what = match error {
         LinkError::Malformed => {
             language.of_two("链接不完整或有误。", "The link is incomplete or wrong.")
@@ -113,13 +113,13 @@ pub(crate) fn refusal(language: Language, vendor: &Vendor, error: LinkError) -> 
         paragraphs: &[what, ask],
         action: None,
     }
-    .response(StatusCode::BAD_REQUEST, language, vendor)
+    .response(StatusCode::BAD_REQUEST, language, brand)
 }
 
 /// A click that could not be answered.
 pub(crate) fn unavailable(
     language: Language,
-    vendor: &Vendor,
+    brand: &Brand,
     origins: &[String],
 ) -> Response<String> {
     Message {
@@ -135,5 +135,5 @@ pub(crate) fn unavailable(
             origins,
         }),
     }
-    .response(StatusCode::SERVICE_UNAVAILABLE, language, vendor)
+    .response(StatusCode::SERVICE_UNAVAILABLE, language, brand)
 }

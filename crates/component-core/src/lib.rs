@@ -13,11 +13,6 @@ pub mod token;
 
 pub mod push;
 
-// What merchants' browsers see.
-pub mod browser;
-pub mod page;
-pub mod vendor;
-
 // Decisions. No I/O, no clock.
 pub mod row;
 

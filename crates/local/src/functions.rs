@@ -10,8 +10,8 @@ use component_core::component::Component;
 use component_core::credentials::Vault;
 use component_core::store::Store;
 use component_core::time::Clock;
-use component_core::vendor::Vendor;
 use component_core::wechat::Wechat;
+use merchant_pages::brand::Brand;
 use ticket_receiver::TicketReceiver;
 use token_getter::TokenGetter;
 use token_refresher::TokenRefresher;
@@ -52,7 +52,7 @@ pub struct Parts {
     /// Origins that `return_to` may name.
     pub return_origins: ReturnOrigins,
     /// Whose pages merchants see.
-    pub vendor: Vendor,
+    pub brand: Brand,
 }
 
 /// What API Gateway, and a sibling, would wait for.
@@ -89,12 +89,12 @@ impl Functions {
             auth_start: AuthStart {
                 component: component().await?,
                 pages: Pages::new(&parts.wechat_url, &parts.wechat_url)?,
-                vendor: parts.vendor.clone(),
+                brand: parts.brand.clone(),
                 return_origins: parts.return_origins.clone(),
             },
             auth_callback: AuthCallback {
                 component: component().await?,
-                vendor: parts.vendor.clone(),
+                brand: parts.brand.clone(),
             },
             authorizer_sync: AuthorizerSync {
                 component: component().await?,

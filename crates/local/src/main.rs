@@ -10,12 +10,12 @@ use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use clap::Parser;
 use component_core::http;
 use component_core::time::{Clock, Timestamp};
-use component_core::vendor::{Accent, LogoUrl, Vendor, VendorName};
 use local::emulators::Emulators;
 use local::functions::{Functions, Parts};
 use local::story::Story;
 use local::triggers::Stream;
 use local::{Error, door};
+use merchant_pages::brand::{Accent, Brand, LogoUrl, VendorName};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -159,7 +159,7 @@ fn parts(
         wechat_url: wechat_url.to_owned(),
         clock: Clock::told(move || Timestamp::from_secs(told.now()), options.speed),
         return_origins: options.return_origin.clone(),
-        vendor: Vendor {
+        brand: Brand {
             name: options.vendor_name.clone(),
             logo: options.vendor_logo_url.clone(),
             accent: options.vendor_accent_color.unwrap_or_default(),

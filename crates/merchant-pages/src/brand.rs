@@ -11,7 +11,7 @@ pub use color::Accent;
 
 /// What a vendor wants to be recognized by; all of it may be missing.
 #[derive(Clone, Debug, Default)]
-pub struct Vendor {
+pub struct Brand {
     /// What it is called.
     pub name: Option<VendorName>,
     /// Its logo, the one thing on a page that comes from elsewhere.
@@ -35,7 +35,7 @@ pub struct Expected(&'static str);
 
 const MAX_NAME_CHARS: usize = 60;
 
-impl Vendor {
+impl Brand {
     /// Whether a page can say who asks.
     pub fn is_named(&self) -> bool {
         self.name.is_some() || self.logo.is_some()

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use sha2::{Digest, Sha256};
 
-use crate::vendor::Vendor;
+use crate::brand::Brand;
 use component_api::id::AuthorizerAppId;
 
 /// The language of a page.
@@ -23,7 +23,7 @@ pub struct Page<'a> {
     /// Its language.
     pub language: Language,
     /// Whose page it is.
-    pub vendor: &'a Vendor,
+    pub brand: &'a Brand,
     /// The browser's name for it.
     pub title: &'a str,
     /// Where its form, if it has one, may lead.
@@ -96,7 +96,7 @@ pub enum Action<'a> {
 #[template(path = "frame.html")]
 struct Frame<'a> {
     language: Language,
-    vendor: &'a Vendor,
+    brand: &'a Brand,
     title: &'a str,
     style: &'a str,
     main: &'a str,
@@ -144,12 +144,12 @@ impl Language {
 impl Page<'_> {
     /// The page as a response.
     pub fn response(&self, status: StatusCode, main: &impl Template) -> Response<String> {
-        let style = self.vendor.accent.css() + STYLE;
+        let style = self.brand.accent.css() + STYLE;
         // Writing to a string does not fail, and the templates call nothing that does.
         let main = main.render().unwrap_or_default();
         let frame = Frame {
             language: self.language,
-            vendor: self.vendor,
+            brand: self.brand,
             title: self.title,
             style: &style,
             main: &main,
@@ -175,7 +175,7 @@ impl Page<'_> {
             Form::None => "'none'".to_owned(),
             Form::LeadsTo(origins) => format!("'self' {}", origins.join(" ")),
         };
-        let logo = self.vendor.logo.as_ref();
+        let logo = self.brand.logo.as_ref();
         let img_src = logo.map_or_else(String::new, |logo| format!("img-src {}; ", logo.origin()));
         format!(
             "default-src 'none'; {img_src}style-src 'sha256-{style}'; form-action {form_action}; base-uri 'none'; frame-ancestors 'none'"
@@ -189,7 +189,7 @@ impl Message<'_> {
         &self,
         status: StatusCode,
         language: Language,
-        vendor: &Vendor,
+        brand: &Brand,
     ) -> Response<String> {
         let form = match self.action {
             Some(Action::Post { origins, .. }) => Form::LeadsTo(origins),
@@ -197,7 +197,7 @@ impl Message<'_> {
         };
         let page = Page {
             language,
-            vendor,
+            brand,
             title: self.title,
             form,
         };
@@ -272,10 +272,10 @@ mod tests {
 
     #[test]
     fn whatever_stands_on_a_page_is_escaped() {
-        let vendor = Vendor {
+        let brand = Brand {
             name: Some(HOSTILE.parse().unwrap()),
             logo: Some("https://cdn.example/'\"><script>".parse().unwrap()),
-            ..Vendor::default()
+            ..Brand::default()
         };
         let appid = AuthorizerAppId::parse("wxfedcba9876543210").unwrap();
         let message = Message {
@@ -291,7 +291,7 @@ mod tests {
                 href: HOSTILE,
             }),
         };
-        let response = message.response(StatusCode::OK, Language::English, &vendor);
+        let response = message.response(StatusCode::OK, Language::English, &brand);
         let body = response.body();
         assert!(!body.contains("<script"), "{body}");
         assert_eq!(body.matches("</style>").count(), 1, "{body}");
@@ -302,9 +302,9 @@ mod tests {
     #[test]
     fn the_policy_knows_the_style_that_the_page_has() {
         for accent in ["#07863f", "#ffffff"] {
-            let vendor = Vendor {
+            let brand = Brand {
                 accent: accent.parse().unwrap(),
-                ..Vendor::default()
+                ..Brand::default()
             };
             let message = Message {
                 mark: Mark::Bad,
@@ -313,7 +313,7 @@ mod tests {
                 paragraphs: &[],
                 action: None,
             };
-            let response = message.response(StatusCode::OK, Language::Chinese, &vendor);
+            let response = message.response(StatusCode::OK, Language::Chinese, &brand);
             let (_, rest) = response.body().split_once("<style>").unwrap();
             let style = rest.split_once("</style>").unwrap().0;
             let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str();

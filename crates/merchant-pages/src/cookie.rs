@@ -3,13 +3,13 @@
 use http::{HeaderMap, HeaderValue, header};
 use secrecy::zeroize::Zeroizing;
 
-use crate::digest::{hex, sha256_hex};
+use component_core::digest::{hex, sha256_hex};
 
 /// A browser's 128 random bits.
 ///
 /// WeChat's pages pass no state through but the redirect address; without this, an attacker could send his own
 /// redirect to somebody else's browser.
-pub struct Browser(Zeroizing<String>);
+pub struct BrowserCookie(Zeroizing<String>);
 
 /// `__Host-`: only this very host can set it, and only over a secure connection (or on the machine itself).
 const NAME: &str = "__Host-wechat_authorization";
@@ -19,7 +19,7 @@ const MAX_AGE_SECS: u32 = 3600;
 
 const HEX_DIGITS: usize = 32;
 
-impl Browser {
+impl BrowserCookie {
     /// A browser that was not seen before.
     pub fn new(random: [u8; HEX_DIGITS / 2]) -> Self {
         Self(Zeroizing::new(hex(&random)))
