@@ -127,7 +127,7 @@ impl AuthCallback {
         match self.component.exchange(code, bringer, deadline).await {
             Ok(Exchanged::Stored(row)) => Outcome::Connected(self.with_name(*row, deadline).await),
             // A notice may be about to tell, or have told, what became of it.
-            Ok(Exchanged::Superseded(_)) | Err(Error::CodeSpent) => {
+            Ok(Exchanged::Superseded(_) | Exchanged::Denied(_)) | Err(Error::CodeSpent) => {
                 match self.look_again(code, deadline).await {
                     Outcome::AlreadyConnected(row) => Outcome::Connected(row),
                     other => other,

@@ -16,7 +16,7 @@ mod lease;
 mod settle;
 mod token;
 
-/// The tokens of one component: where they are kept and where they come from.
+/// The component: the table that keeps its tokens, WeChat that issues them, its secret, its clock.
 pub struct Component {
     /// The table.
     pub store: Store,
@@ -36,6 +36,10 @@ struct InUse {
     read_at: Timestamp,
 }
 
+/// How often a renewal starts over because its answer does not meet the caller's need: the
+/// authorization changed under it, or the token came in doubt.
+const MAX_ROUNDS: u32 = 3;
+
 /// What became of a change to a row.
 #[derive(Debug)]
 pub enum Kept<R> {
@@ -54,7 +58,7 @@ impl<R> Kept<R> {
 }
 
 impl Component {
-    /// The tokens in `store`, renewed through `wechat` with the secret in `vault`.
+    /// The component whose tokens are in `store`, renewed through `wechat` with the secret in `vault`.
     pub fn new(store: Store, wechat: Wechat, vault: Vault, clock: Clock) -> Self {
         Self {
             store,

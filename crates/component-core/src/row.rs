@@ -319,10 +319,12 @@ impl Failure {
 }
 
 impl<K: Clone> Issued<K> {
-    /// The token with the expiry until which it certainly works, whatever became of earlier tries.
-    pub fn trusted(&self) -> Expiring<K> {
-        let doubted_from = self.after_unanswered_try.then(|| self.asked_at + OVERLAP);
-        self.token.until(doubted_from)
+    /// The token as far as it can be trusted when it could not be stored, and the lease ends at
+    /// `lease_end`: then the next caller renews, and this token dies with the overlap.
+    pub(crate) fn unstored(&self, lease_end: Timestamp) -> Expiring<K> {
+        let tried = self.after_unanswered_try.then_some(self.asked_at);
+        let from = earliest(tried, Some(lease_end)).map(|moment| moment + OVERLAP);
+        self.token.until(from)
     }
 }
 

@@ -1,27 +1,25 @@
-//! An authorizer's tokens: its refresh token makes them, or an older one, or the one that WeChat names.
+//! An authorizer's tokens: its refresh token makes them, or an older one, or the one that WeChat
+//! names.
+
+use component_api::id::AuthorizerAppId;
 
 use super::lease::Taken;
-use super::{Component, Kept};
-use crate::component::recovery::{Candidate, KnownToWechat, RefreshCandidates};
+use super::recovery::{Candidate, KnownToWechat, RefreshCandidates};
+use super::{Component, Kept, MAX_ROUNDS};
 use crate::error::Error;
 use crate::row::Lease;
 use crate::row::authorizer::{Authorizer, Renewal, Standing};
 use crate::row::need::Need;
 use crate::time::{Deadline, Timestamp};
 use crate::token::{AuthorizerAccessToken, AuthorizerRefreshToken, Expiring, OVERLAP, Secret};
-use crate::wechat::answer::AuthorizerPage;
 use crate::wechat::refusal::Refusal;
-use component_api::id::AuthorizerAppId;
-
-/// How often an authorizer's renewal starts over because the authorization changed under it.
-const MAX_ROUNDS: u32 = 3;
 
 impl Component {
     /// An access token of an authorizer that answers `need`; of fresh ones, one read.
     ///
     /// # Errors
-    /// [`Error::UnknownAuthorizer`], [`Error::AuthorizationRevoked`], [`Error::ReauthorizationRequired`], and those of
-    /// [`Component::access_token`].
+    /// [`Error::UnknownAuthorizer`], [`Error::AuthorizationRevoked`],
+    /// [`Error::ReauthorizationRequired`], and those of [`Component::access_token`].
     pub async fn authorizer_token(
         &self,
         appid: &AuthorizerAppId,
@@ -36,13 +34,7 @@ impl Component {
                 Taken::Lease(row, lease) => (row, lease),
             };
             match self.renew_authorizer(&row, lease, deadline).await {
-                // A token that is in doubt is good for minutes. Somebody who was promised more gets another; the schedule
-                // leaves it to its next run, when what put it in doubt is over.
-                Ok(Some(token))
-                    if need.is_by_schedule() || need.is_eased_by(&token, self.clock.now()) =>
-                {
-                    return Ok(token);
-                }
+                Ok(Some(token)) if self.is_answer(need, &token) => return Ok(token),
                 Ok(_) => {}
                 Err(error) => return self.ease(need, &row.slot, error),
             }
@@ -50,7 +42,8 @@ impl Component {
         Err(Error::Busy("this authorizer"))
     }
 
-    /// Applies a change to an authorizer's row however often somebody else is faster; `None` leaves it as it is.
+    /// Applies a change to an authorizer's row however often another caller is faster; `None` leaves
+    /// it as it is.
     ///
     /// # Errors
     /// [`Error::Store`], if the table does not take it before the deadline.
@@ -63,7 +56,8 @@ impl Component {
         self.keep(row, change, deadline).await
     }
 
-    /// Takes WeChat's word, asked for when the row was `seen` so and just received, that an account is not authorized.
+    /// Takes WeChat's word that an account is not authorized: WeChat was asked when the row was
+    /// `seen` so, and has just answered.
     ///
     /// # Errors
     /// [`Error::Store`], as [`Component::change_authorizer`].
@@ -78,53 +72,7 @@ impl Component {
         Ok(kept.await?.row())
     }
 
-    /// Asks WeChat whether an authorizer is authorized: its info, and if that denies it, the list.
-    ///
-    /// # Errors
-    /// Those of [`Component::as_component`].
-    pub async fn ask_wechat(
-        &self,
-        appid: &AuthorizerAppId,
-        deadline: Deadline,
-    ) -> Result<KnownToWechat, Error> {
-        let info = self
-            .as_component(deadline, |wechat| async move {
-                wechat.get_authorizer_info(appid).await
-            })
-            .await;
-        match info {
-            Ok(info) => return Ok(KnownToWechat::Authorized(info.granted.refresh_token)),
-            Err(error) if error.is_refusal(Refusal::NotAuthorized) => {}
-            Err(error) => return Err(error),
-        }
-        let mut offset = Some(0);
-        while let Some(from) = offset {
-            let page = self.list_page(from, deadline).await?;
-            let mut listed = page.authorizers.into_iter();
-            if let Some(listed) = listed.find(|listed| listed.authorizer == *appid) {
-                return Ok(KnownToWechat::Authorized(listed.refresh_token));
-            }
-            offset = page.next;
-        }
-        Ok(KnownToWechat::NotAuthorized)
-    }
-
-    /// A page of WeChat's own list.
-    ///
-    /// # Errors
-    /// Those of [`Component::as_component`].
-    pub async fn list_page(
-        &self,
-        offset: u64,
-        deadline: Deadline,
-    ) -> Result<AuthorizerPage, Error> {
-        self.as_component(deadline, |wechat| async move {
-            wechat.get_authorizer_list(offset).await
-        })
-        .await
-    }
-
-    /// Climbs the recovery ladder.
+    /// Tries one refresh token after the other.
     ///
     /// `None` if the authorization changed meanwhile, so that the row must be looked at again.
     async fn renew_authorizer(
@@ -134,13 +82,14 @@ impl Component {
         deadline: Deadline,
     ) -> Result<Option<Expiring<AuthorizerAccessToken>>, Error> {
         let appid = &row.appid;
-        let mut ladder = RefreshCandidates::default();
+        let mut candidates = RefreshCandidates::default();
         let mut row = row.clone();
         loop {
-            let candidate = match self.next_rung(&row, &mut ladder, deadline).await {
+            let candidate = match self.next_candidate(&row, &mut candidates, deadline).await {
                 Ok(Candidate::Token(token)) => token,
                 Ok(Candidate::NoneLeft) => {
-                    return self.give_up(row, lease, ladder.refused(), deadline).await;
+                    let refused = candidates.refused();
+                    return self.give_up(row, lease, refused, deadline).await;
                 }
                 Ok(Candidate::NotAuthorized) => {
                     return self.note_revoked(row, lease, deadline).await;
@@ -155,14 +104,14 @@ impl Component {
                 .await;
             match answer {
                 Ok(renewal) => {
-                    ladder.accept(&candidate);
-                    let kept = self.keep_renewal(row, lease, &renewal, ladder.refused(), deadline);
-                    let kept = kept.await;
-                    return Ok(kept.then(|| renewal.access_token.trusted()));
+                    candidates.accept(&candidate);
+                    let refused = candidates.refused();
+                    let kept = self.keep_renewal(row, lease, &renewal, refused, deadline);
+                    return Ok(kept.await);
                 }
                 Err(error) if error.is_refusal(Refusal::RefreshToken) => {
                     tracing::warn!(authorizer_appid = %appid, reference = row.reference(), "WeChat refuses a refresh token; looking for another");
-                    ladder.refuse(candidate);
+                    candidates.refuse(candidate);
                     match self.store.authorizer(appid).await {
                         Ok(current) if current.is_overtaken(lease) => return Ok(None),
                         Ok(current) => row = current,
@@ -170,7 +119,7 @@ impl Component {
                     }
                 }
                 Err(error) if error.is_refusal(Refusal::NotAuthorized) => {
-                    return self.doubt(row, lease, error, deadline).await;
+                    return self.confirm_denial(row, lease, error, deadline).await;
                 }
                 Err(error) => {
                     return self.fail(row, lease, error, Some(asked_at), deadline).await;
@@ -179,20 +128,9 @@ impl Component {
         }
     }
 
-    /// The next refresh token to try: one of the row's, or the one that WeChat names now.
-    async fn next_rung(
-        &self,
-        row: &Authorizer,
-        ladder: &mut RefreshCandidates,
-        deadline: Deadline,
-    ) -> Result<Candidate, Error> {
-        Ok(match ladder.untried(row) {
-            Some(untried) => Candidate::Token(untried),
-            None => ladder.told(self.ask_wechat(&row.appid, deadline).await?),
-        })
-    }
-
-    /// Stores what WeChat gave; whether it is the authorization's that stands.
+    /// Stores what WeChat gave. The answer is the stored token as far as it can be trusted, which is
+    /// a newer one if a later lease has brought it; `None` if the authorization that is stored is
+    /// another one.
     async fn keep_renewal(
         &self,
         row: Authorizer,
@@ -200,22 +138,26 @@ impl Component {
         renewal: &Renewal,
         refused: &[Secret<AuthorizerRefreshToken>],
         deadline: Deadline,
-    ) -> bool {
+    ) -> Option<Expiring<AuthorizerAccessToken>> {
         let moment = self.clock.moment();
+        let lease_end = row.slot.lease.until;
         let next = |row: &Authorizer| row.renewed(lease, renewal, refused, moment);
         match self.keep(row, next, deadline).await {
-            Ok(Kept::Changed(row)) => row.standing == Standing::Authorized,
-            Ok(Kept::Unchanged(_over)) => false,
+            Ok(Kept::Changed(row)) if row.standing == Standing::Authorized => {
+                row.slot.trusted(self.clock.now())
+            }
+            Ok(_) => None,
             Err(error) => {
-                // The token is good: that it could not be stored is trouble, but not this caller's.
+                // The token is good: that it could not be stored is not this caller's trouble.
                 error.log("storing an authorizer's tokens");
-                true
+                Some(renewal.access_token.unstored(lease_end))
             }
         }
     }
 
-    /// WeChat has said that the account does not authorize the component: asks again before it counts as revoked.
-    async fn doubt<T>(
+    /// WeChat has said that the account does not authorize the component: asks again before it
+    /// counts as revoked.
+    async fn confirm_denial<T>(
         &self,
         row: Authorizer,
         lease: Lease,
@@ -230,8 +172,8 @@ impl Component {
         }
     }
 
-    /// Notes why a renewal failed, and if WeChat was `asked_at` some time for a token and may have given one that nobody
-    /// saw, that the one before is in doubt.
+    /// Notes why a renewal failed. If WeChat was `asked_at` some time for a token, and may have
+    /// issued one that was never seen, the stored one is in doubt.
     async fn fail<T>(
         &self,
         row: Authorizer,
@@ -241,14 +183,15 @@ impl Component {
         deadline: Deadline,
     ) -> Result<T, Error> {
         let retry_after = (!error.is_component_wide()).then(|| row.backoff(self.clock.moment()));
-        let surely_until = asked_at
+        let doubted_from = asked_at
             .filter(|_| error.may_have_taken_effect())
             .map(|asked_at| asked_at + OVERLAP);
         let next = |row: &Authorizer| {
-            let failure = error.to_failure(row.slot.failure.as_ref(), self.clock.now());
+            let before = row.slot.failure.as_ref();
+            let failure = error.to_failure(before, self.clock.now());
             let next = row.failed(lease, &failure, retry_after);
-            Some(match surely_until {
-                Some(until) => next.doubted(lease, until),
+            Some(match doubted_from {
+                Some(from) => next.doubted(lease, from),
                 None => next,
             })
         };

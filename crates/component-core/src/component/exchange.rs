@@ -1,4 +1,4 @@
-//! One authorization code -> an authorizer's tokens, once, whoever brings the code.
+//! One authorization code -> an authorizer's tokens, once, however often the code is brought.
 
 use crate::component::recovery::KnownToWechat;
 use crate::component::{Component, Kept};
@@ -15,7 +15,7 @@ use component_api::id::AuthorizerAppId;
 /// Who brings an authorization code.
 #[derive(Clone, Copy)]
 pub enum Bringer<'a> {
-    /// WeChat itself, by a notice: it tells whose code it is and when it was given.
+    /// WeChat, by a notice: it tells whose code it is and when it was given.
     Notice {
         /// What it tells.
         notice: &'a AuthorizationNotice,
@@ -24,7 +24,7 @@ pub enum Bringer<'a> {
     },
     /// A browser that WeChat sent back.
     Redirect {
-        /// When its way began.
+        /// When the merchant left for WeChat's page.
         since: Timestamp,
         /// The vendor's own name for the account.
         reference: Option<&'a str>,
@@ -34,28 +34,32 @@ pub enum Bringer<'a> {
 /// What became of a code.
 #[derive(Debug)]
 pub enum Exchanged {
-    /// Its authorization is the one in this row.
+    /// The account is connected: its row holds this authorization, or a newer one.
     Stored(Box<Authorizer>),
-    /// A newer authorization or revocation of this authorizer stands.
+    /// The row holds a newer authorization or revocation, so the code's was not taken.
     Superseded(AuthorizerAppId),
+    /// WeChat says that the account is not authorized any more.
+    Denied(AuthorizerAppId),
 }
 
-/// How often to look whether somebody else has exchanged a code: for about three seconds.
+/// How often to look whether another caller has exchanged a code: for about three seconds.
 const MAX_LOOKS: u32 = 20;
 
 impl Component {
     /// Exchanges a code, or finds that it was exchanged.
     ///
     /// # Errors
-    /// [`Error::CodeSpent`] if WeChat refuses the code and nobody but WeChat knows whose it was; [`Error::Busy`] if
-    /// somebody else is at it for too long; those of [`Component::as_component`].
+    /// [`Error::CodeSpent`] if WeChat refuses the code and only WeChat knows whose it was;
+    /// [`Error::Busy`] if another caller exchanges it for too long; those of
+    /// [`Component::as_component`].
     pub async fn exchange(
         &self,
         code: &Secret<AuthorizationCode>,
         bringer: Bringer<'_>,
         deadline: Deadline,
     ) -> Result<Exchanged, Error> {
-        // A claim must not outlive its holder for long: the code it holds back dies in an hour, if not in ten minutes.
+        // A claim must not outlive its holder for long: the code it holds back dies in an hour, if not
+        // in ten minutes.
         let deadline = deadline.or_after(MAX_RENEWAL);
         if let Bringer::Notice { notice, .. } = bringer
             && self.is_superseded(notice).await?
@@ -85,9 +89,11 @@ impl Component {
         exchanged
     }
 
-    /// Waits a while for somebody else to exchange a code, and answers the authorizer that it has connected.
+    /// Waits a while for another caller to exchange a code, and answers the authorizer that it has
+    /// connected.
     ///
-    /// `None` also if its authorization is not the one that stands: it may be withdrawn, or its notice still under way.
+    /// `None` also if the account is not connected: the authorization may be withdrawn, or its notice
+    /// still in flight.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -144,11 +150,7 @@ impl Component {
             }
             (Err(error), _) => return Err(error),
         };
-        let authorizer = match &exchanged {
-            Exchanged::Stored(row) => &row.appid,
-            Exchanged::Superseded(appid) => appid,
-        };
-        self.store.finish_code(code, authorizer).await?;
+        self.store.finish_code(code, exchanged.authorizer()).await?;
         Ok(exchanged)
     }
 
@@ -160,7 +162,7 @@ impl Component {
         bringer: Bringer<'_>,
         deadline: Deadline,
     ) -> Result<Exchanged, Error> {
-        let row = self.read_for_sure(appid, deadline).await?;
+        let row = self.read_at_last(appid, deadline).await?;
         let evidence = match bringer {
             Bringer::Notice { notice, .. } => Evidence::At(notice.created_at),
             Bringer::Redirect { since, .. } => Evidence::Since {
@@ -171,23 +173,23 @@ impl Component {
         self.take(row, evidence, granted, bringer, deadline).await
     }
 
-    /// Up to when revocations and other authorizations surely came before an exchange. What stands in the row and is
-    /// younger may have come after it; then WeChat is asked, and if it names what was granted, that is younger than the row.
+    /// The latest moment known to be older than this exchange. If the row holds something younger,
+    /// WeChat is asked; if it names the refresh token just granted, the exchange is the newer one.
     async fn newer_than(
         &self,
         row: &Authorizer,
         granted: &GrantedTokens,
         deadline: Deadline,
     ) -> Timestamp {
-        let surely = granted.asked_at - MAX_CLOCK_SKEW;
-        if !row.may_follow(surely) {
-            return surely;
+        let older = granted.asked_at - MAX_CLOCK_SKEW;
+        if !row.may_follow(older) {
+            return older;
         }
         match self.ask_wechat(&row.appid, deadline).await {
             Ok(KnownToWechat::Authorized(token)) if token == granted.refresh_token => {
                 row.revoked_at.max(row.auth_epoch)
             }
-            Ok(_) | Err(_) => surely,
+            Ok(_) | Err(_) => older,
         }
     }
 
@@ -221,8 +223,8 @@ impl Component {
         Ok(Exchanged::Stored(Box::new(row)))
     }
 
-    /// The code is spent: either its tokens are stored, or whoever spent it crashed, or its answer got lost, or the row was
-    /// revoked since. Then WeChat still knows the refresh token, if there is one.
+    /// The code is spent. Either its tokens are stored, or its holder crashed, or WeChat's answer got
+    /// lost, or the row was revoked since. Then WeChat still knows the refresh token, if there is one.
     async fn heal(
         &self,
         notice: &AuthorizationNotice,
@@ -249,7 +251,7 @@ impl Component {
             // It was withdrawn since, and the notice of that may be lost.
             KnownToWechat::NotAuthorized => {
                 self.take_denial(row, deadline).await?;
-                Ok(Exchanged::Superseded(appid.clone()))
+                Ok(Exchanged::Denied(appid.clone()))
             }
         }
     }
@@ -273,14 +275,16 @@ impl Component {
         let row = self.change_authorizer(row, next, deadline).await?.row();
         match bringer {
             _ if row.standing != Standing::Revoked => Ok(Exchanged::Stored(Box::new(row))),
-            // A revocation was taken since, or WeChat denied the authorization: only it knows which came last.
+            // A revocation was taken since, or WeChat denied the authorization: only WeChat knows which
+            // came last.
             Bringer::Notice { notice, .. } => self.heal(notice, bringer, deadline).await,
             Bringer::Redirect { .. } => Ok(Exchanged::Superseded(row.appid)),
         }
     }
 
-    /// Reads a row on whose account WeChat has just given something: the table may be slow, but not in vain.
-    async fn read_for_sure(
+    /// Reads the row of an account for which WeChat has just given something: a read that fails is
+    /// tried again as long as the deadline allows, so that what was given is not lost.
+    async fn read_at_last(
         &self,
         appid: &AuthorizerAppId,
         deadline: Deadline,
@@ -292,6 +296,16 @@ impl Component {
                 }
                 read => return read,
             }
+        }
+    }
+}
+
+impl Exchanged {
+    /// Whose code it was.
+    fn authorizer(&self) -> &AuthorizerAppId {
+        match self {
+            Self::Stored(row) => &row.appid,
+            Self::Superseded(appid) | Self::Denied(appid) => appid,
         }
     }
 }

@@ -157,6 +157,13 @@ impl Component {
         }
     }
 
+    /// Whether a token that a renewal has brought answers the caller. One that is in doubt is good for
+    /// minutes: a caller who was promised more gets another, while the schedule leaves it to its next
+    /// run, when what put it in doubt is over.
+    pub(super) fn is_answer<K: Clone>(&self, need: &Need<K>, token: &Expiring<K>) -> bool {
+        need.is_by_schedule() || need.is_eased_by(token, self.clock.now())
+    }
+
     /// When a lease ends that is taken now by a caller who must have finished at `deadline`.
     pub(crate) fn lease_end(&self, deadline: Deadline) -> Timestamp {
         let answered_by = self.clock.now() + CALL_TIMEOUT;

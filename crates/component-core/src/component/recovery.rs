@@ -1,7 +1,14 @@
-//! The recovery ladder: which refresh token of an authorizer to try next. No I/O, no clock.
+//! Which refresh token of an authorizer to try next, and what WeChat knows of the account.
 
+use component_api::id::AuthorizerAppId;
+
+use super::Component;
+use crate::error::Error;
 use crate::row::authorizer::Authorizer;
+use crate::time::Deadline;
 use crate::token::{AuthorizerRefreshToken, Secret};
+use crate::wechat::answer::AuthorizerPage;
+use crate::wechat::refusal::Refusal;
 
 /// What WeChat says of an authorizer when it is asked.
 #[derive(Clone, Debug)]
@@ -12,22 +19,23 @@ pub enum KnownToWechat {
     NotAuthorized,
 }
 
-/// How far one renewal has climbed: the row's refresh tokens from the current one back, then the one that WeChat names,
-/// even if it was refused before: only a token that is named and refused again is given up.
+/// The refresh tokens that one renewal has tried: those of the row, the current one first, then the
+/// one that WeChat names, even if WeChat refused it before. Only a token that WeChat names and
+/// refuses again is given up.
 #[derive(Clone, Debug, Default)]
 pub struct RefreshCandidates {
     refused: Vec<Secret<AuthorizerRefreshToken>>,
     named: Option<Secret<AuthorizerRefreshToken>>,
 }
 
-/// The next rung.
+/// What to try next.
 #[derive(Debug)]
 pub enum Candidate {
-    /// Try this one.
+    /// This refresh token.
     Token(Secret<AuthorizerRefreshToken>),
-    /// Nothing is left to try.
+    /// Nothing: every token was refused.
     NoneLeft,
-    /// There is nothing to renew.
+    /// Nothing: the account is not authorized.
     NotAuthorized,
 }
 
@@ -37,15 +45,16 @@ impl RefreshCandidates {
         &self.refused
     }
 
-    /// A refresh token of the row that was not tried yet; without one, WeChat is asked.
+    /// A refresh token of the row that was not tried yet. Without one, WeChat is asked.
     pub fn untried(&self, row: &Authorizer) -> Option<Secret<AuthorizerRefreshToken>> {
         let mut candidates = row.candidates().into_iter();
         candidates.find(|token| !self.refused.contains(token))
     }
 
-    /// The rung after those of the row: the token that WeChat names, unless it did before.
-    pub fn told(&mut self, at_wechat: KnownToWechat) -> Candidate {
-        match at_wechat {
+    /// What to try after those of the row: the token that WeChat names, unless WeChat named it
+    /// before.
+    pub fn told(&mut self, known: KnownToWechat) -> Candidate {
+        match known {
             KnownToWechat::Authorized(Some(token)) if self.named.as_ref() != Some(&token) => {
                 self.named = Some(token.clone());
                 Candidate::Token(token)
@@ -63,5 +72,66 @@ impl RefreshCandidates {
     /// WeChat has taken `token`, whatever it said of it before.
     pub fn accept(&mut self, token: &Secret<AuthorizerRefreshToken>) {
         self.refused.retain(|refused| refused != token);
+    }
+}
+
+impl Component {
+    /// The next refresh token to try: one of the row's, or the one that WeChat names now.
+    pub(super) async fn next_candidate(
+        &self,
+        row: &Authorizer,
+        candidates: &mut RefreshCandidates,
+        deadline: Deadline,
+    ) -> Result<Candidate, Error> {
+        Ok(match candidates.untried(row) {
+            Some(untried) => Candidate::Token(untried),
+            None => candidates.told(self.ask_wechat(&row.appid, deadline).await?),
+        })
+    }
+
+    /// Asks WeChat whether an authorizer is authorized: its info, and if that denies it, the list.
+    ///
+    /// # Errors
+    /// Those of [`Component::as_component`].
+    pub async fn ask_wechat(
+        &self,
+        appid: &AuthorizerAppId,
+        deadline: Deadline,
+    ) -> Result<KnownToWechat, Error> {
+        let info = self
+            .as_component(deadline, |wechat| async move {
+                wechat.get_authorizer_info(appid).await
+            })
+            .await;
+        match info {
+            Ok(info) => return Ok(KnownToWechat::Authorized(info.granted.refresh_token)),
+            Err(error) if error.is_refusal(Refusal::NotAuthorized) => {}
+            Err(error) => return Err(error),
+        }
+        let mut offset = Some(0);
+        while let Some(from) = offset {
+            let page = self.list_page(from, deadline).await?;
+            let mut listed = page.authorizers.into_iter();
+            if let Some(listed) = listed.find(|listed| listed.authorizer == *appid) {
+                return Ok(KnownToWechat::Authorized(listed.refresh_token));
+            }
+            offset = page.next;
+        }
+        Ok(KnownToWechat::NotAuthorized)
+    }
+
+    /// A page of WeChat's own list.
+    ///
+    /// # Errors
+    /// Those of [`Component::as_component`].
+    pub async fn list_page(
+        &self,
+        offset: u64,
+        deadline: Deadline,
+    ) -> Result<AuthorizerPage, Error> {
+        self.as_component(deadline, |wechat| async move {
+            wechat.get_authorizer_list(offset).await
+        })
+        .await
     }
 }

@@ -15,9 +15,9 @@ use component_api::id::AuthorizerAppId;
 /// What became of a notice.
 #[derive(Debug)]
 enum Outcome {
-    /// The row, here, says what the notice says.
+    /// The row now says what the notice says.
     Taken(Box<Authorizer>),
-    /// Something newer stands.
+    /// The row, or WeChat, knows something newer.
     Superseded,
 }
 
@@ -31,8 +31,8 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(30);
 const MAX_BACKOFF: Duration = Duration::from_mins(10);
 
 impl Component {
-    /// Handles a stored notice: exchanges its code, or takes its revocation. Any number of times; it answers whose notice
-    /// it was, unless it was handled before.
+    /// Handles a stored notice: exchanges its code, or takes its revocation. It may be called any
+    /// number of times, and answers whose notice it was, unless that was handled before.
     ///
     /// # Errors
     /// Those of [`Component::exchange`]; the notice then stays pending.
@@ -83,7 +83,7 @@ impl Component {
     /// Asks WeChat for the name and the permission sets of an authorizer and keeps them.
     ///
     /// # Errors
-    /// Those of [`Component::as_component`]; nothing depends on it.
+    /// Those of [`Component::as_component`]; no token depends on it.
     pub async fn describe(
         &self,
         appid: &AuthorizerAppId,
@@ -125,7 +125,7 @@ impl Component {
         };
         match self.exchange(&grant.code, bringer, deadline).await? {
             Exchanged::Stored(row) => Ok(Outcome::Taken(row)),
-            Exchanged::Superseded(_) => Ok(Outcome::Superseded),
+            Exchanged::Superseded(_) | Exchanged::Denied(_) => Ok(Outcome::Superseded),
         }
     }
 
@@ -149,7 +149,7 @@ impl Component {
         }
         let next = |row: &Authorizer| match row.revoke(at, now) {
             Revocation::Tombstone(next) => Some(*next),
-            // It became equal while we wrote: the next try asks.
+            // It became equal before the write: the next try asks.
             Revocation::Ask | Revocation::Ignore => None,
         };
         let row = self.change_authorizer(row, next, deadline).await?.row();

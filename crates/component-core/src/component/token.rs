@@ -4,12 +4,12 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::lease::Taken;
-use super::{Component, InUse};
+use super::{Component, InUse, MAX_ROUNDS};
 use crate::credentials::Credentials;
 use crate::error::Error;
-use crate::row::Issued;
 use crate::row::component_token::ComponentToken;
 use crate::row::need::Need;
+use crate::row::{Issued, Lease};
 use crate::time::Deadline;
 use crate::token::{ComponentAccessToken, Expiring, OVERLAP};
 use crate::wechat::error::WechatError;
@@ -103,16 +103,35 @@ impl Component {
         need: &Need<ComponentAccessToken>,
         deadline: Deadline,
     ) -> Result<Expiring<ComponentAccessToken>, Error> {
-        let row = self.store.component_token().await?;
-        let displaced = row.is_displaced(need, self.clock.now());
-        let deadline = self.patience(need, &row.slot, deadline);
-        let (row, lease) = match self.take_turn(row, need, deadline).await? {
-            Taken::Token(token) => return Ok(token),
-            Taken::Lease(row, lease) => (row, lease),
-        };
-        if displaced {
-            self.say_displaced().await;
+        for _round in 0..MAX_ROUNDS {
+            let row = self.store.component_token().await?;
+            let displaced = row.is_displaced(need, self.clock.now());
+            let deadline = self.patience(need, &row.slot, deadline);
+            let (row, lease) = match self.take_turn(row, need, deadline).await? {
+                Taken::Token(token) => return Ok(token),
+                Taken::Lease(row, lease) => (row, lease),
+            };
+            if displaced {
+                self.say_displaced().await;
+            }
+            match self.renew_component(&row, lease, need, deadline).await {
+                Ok(Some(token)) if self.is_answer(need, &token) => return Ok(token),
+                Ok(_) => {}
+                Err(error) => return self.ease(need, &row.slot, error),
+            }
         }
+        Err(Error::Busy("the component's token"))
+    }
+
+    /// Asks WeChat for a token and stores it. The answer is the stored token as far as it can be
+    /// trusted, which is a newer one if a later lease has brought it.
+    async fn renew_component(
+        &self,
+        row: &ComponentToken,
+        lease: Lease,
+        need: &Need<ComponentAccessToken>,
+        deadline: Deadline,
+    ) -> Result<Option<Expiring<ComponentAccessToken>>, Error> {
         let asked_at = self.clock.now();
         let asked = self.ask_for_component_token(need, deadline).await;
         let next = |row: &ComponentToken| {
@@ -132,23 +151,23 @@ impl Component {
         };
         let kept = self.keep(row.clone(), next, deadline).await;
         match (asked, kept) {
-            (Ok(issued), kept) => {
-                // WeChat gave a good token: that it could not be stored is trouble, but not this caller's.
-                if let Err(error) = kept {
-                    error.log("storing the component token");
-                }
-                Ok(issued.trusted())
+            (Ok(_), Ok(kept)) => Ok(kept.row().slot.trusted(self.clock.now())),
+            (Ok(issued), Err(error)) => {
+                // The token is good: that it could not be stored is not this caller's trouble.
+                error.log("storing the component token");
+                Ok(Some(issued.unstored(row.slot.lease.until)))
             }
-            (Err(error), _) => self.ease(need, &row.slot, error),
+            (Err(error), _) => Err(error),
         }
     }
 
-    /// Two that renew the tokens of one component end each other's, every five minutes and for ever.
+    /// Two stacks that renew the tokens of one component end each other's, every five minutes and for
+    /// ever.
     async fn say_displaced(&self) {
         let credentials = self.vault.current().await;
         tracing::error!(
             component_appid = credentials.push.component_appid.as_str(),
-            "WeChat refuses a component access token that should be good: somebody else renews the tokens of this component, \
+            "WeChat refuses a component access token that should be good: another stack renews the tokens of this component, \
              and each ends the other's; give the other stack a component of its own, or let it ask this one's token getter"
         );
     }
