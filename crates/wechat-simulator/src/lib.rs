@@ -8,6 +8,7 @@
 //! - [`clock`]: Unix seconds, the only reader of the system's clock
 //! - `settings`: what stands in the console; `simulator`: [`Simulator`], what a test calls
 //! - `api`: the endpoints of `api.weixin.qq.com`; `api/endpoint` has one function for each
+//! - `server`: all routes in one router
 //! - `pages`: the authorization page of PC and mobile, and what the merchant decides there
 //! - `push`: seals and delivers tickets, notices and messages; `control`: the calls below
 //! - `state`: all rules, without I/O; `fault`: failures on order; `mint`: random values; `cipher`, `errcode`
@@ -75,6 +76,7 @@ mod api;
 mod control;
 mod pages;
 mod push;
+mod server;
 
 // What it rests on.
 mod cipher;

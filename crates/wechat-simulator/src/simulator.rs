@@ -2,12 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use axum::Router;
 use reqwest::Client;
-use tokio::net::TcpListener;
 
 use crate::clock::SimClock;
 use crate::fault::Fault;
@@ -17,7 +14,6 @@ use crate::settings::Settings;
 use crate::state::account::{Account, AccountKind};
 use crate::state::authorizers::Authorizer;
 use crate::state::{SentMessage, State};
-use crate::{api, control, pages};
 
 mod authorize;
 mod pushes;
@@ -91,25 +87,6 @@ impl Simulator {
             state: Mutex::new(State::new(settings, mint)),
             client: OnceLock::new(),
         }))
-    }
-
-    /// WeChat's endpoints and pages, and the control API. Serve it with `ConnectInfo` if there is a white-list.
-    pub fn router(&self) -> Router {
-        api::routes()
-            .merge(pages::routes())
-            .merge(control::routes())
-            .with_state(self.clone())
-    }
-
-    /// Serves the router to whoever connects.
-    ///
-    /// # Errors
-    /// Those of the listener.
-    pub async fn serve(self, listener: TcpListener) -> std::io::Result<()> {
-        let service = self
-            .router()
-            .into_make_service_with_connect_info::<SocketAddr>();
-        axum::serve(listener, service).await
     }
 
     /// The clock that everything here goes by.
