@@ -1,4 +1,4 @@
-//! The door of WeChat's HTTP endpoints: counts the call, spoils it when told to, answers as WeChat does.
+//! The HTTP side of WeChat's endpoints: counts a call, applies a fault, answers as WeChat does.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -29,7 +29,7 @@ pub(crate) fn routes() -> Router<Simulator> {
     Router::new().route("/cgi-bin/{*path}", any(call))
 }
 
-/// One call as it came in, not checked yet.
+/// One call as it came in, not yet checked.
 pub(crate) struct Call {
     method: Method,
     endpoint: Option<Endpoint>,
@@ -48,7 +48,7 @@ async fn call(State(simulator): State<Simulator>, request: Request) -> Response 
     let Some(call) = read(request).await else {
         return cut_off();
     };
-    // A task of its own: what WeChat was asked to do it does, even if the caller hangs up.
+    // In a task of its own: if the caller hangs up, the call takes effect all the same.
     let handled = tokio::spawn(async move { handle(&simulator, &call, &name, stroke).await });
     handled.await.unwrap_or_else(|_| cut_off())
 }
@@ -72,13 +72,13 @@ async fn handle(simulator: &Simulator, call: &Call, name: &str, stroke: Stroke) 
     response
 }
 
-/// The last segment of the path, a version apart: `api_query_auth`, `clear_quota`.
+/// The last segment of the path, without a version: `api_query_auth`, `clear_quota`.
 fn endpoint_name(path: &str) -> String {
     let path = path.strip_suffix("/v2").unwrap_or(path);
     path.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
-/// None when the caller hung up or sent too much.
+/// None if the caller hung up, or the body is too long.
 async fn read(request: Request) -> Option<Call> {
     let (parts, body) = request.into_parts();
     let query = Query::<HashMap<String, String>>::try_from_uri(&parts.uri)
@@ -109,7 +109,7 @@ fn answer(simulator: &Simulator, call: &Call, name: &str) -> Response {
     }
 }
 
-/// Does what the call asks for, if everything about it is right.
+/// Checks the call and carries it out.
 fn effect(simulator: &Simulator, call: &Call) -> Result<Value, Refusal> {
     let endpoint = call.endpoint.ok_or(Refusal::INVALID_URL)?;
     if call.method != Method::POST {
@@ -158,7 +158,8 @@ fn json_answer(value: &Value) -> Response {
     (headers, value.to_string()).into_response()
 }
 
-/// An answer whose body fails before its first byte: the server then closes the connection with nothing sent.
+/// An answer whose body fails before its first byte: the server closes the connection and sends
+/// nothing.
 fn cut_off() -> Response {
     let failure = std::io::Error::other("the connection is closed on order");
     Body::from_stream(stream::iter([Err::<Bytes, _>(failure)])).into_response()

@@ -33,7 +33,7 @@ pub(crate) enum CipherError {
 pub(crate) struct AesKey([u8; 32]);
 
 impl AesKey {
-    /// Takes 43 characters whose last may carry two bits too many, as Tencent's own samples do.
+    /// Parses 43 characters. The last may carry two extra bits, as in Tencent's own samples.
     pub(crate) fn parse(encoding_aes_key: &str) -> Result<Self, CipherError> {
         let bytes = lenient_base64()?
             .decode(encoding_aes_key.as_bytes())
@@ -41,7 +41,7 @@ impl AesKey {
         bytes.try_into().map(Self).map_err(|_| CipherError::Key)
     }
 
-    /// A key that nobody has.
+    /// A key that no receiver has.
     pub(crate) fn random(mint: &mut Mint) -> Self {
         let (first, second) = (mint.sealing_bytes(), mint.sealing_bytes());
         let mut key = [0; 32];
@@ -92,8 +92,9 @@ impl AesKey {
     }
 }
 
-/// Hex SHA-1 over the sorted parts: `signature` of token, timestamp and nonce; `msg_signature` of these and the
-/// sealed text.
+/// Hex SHA-1 over the sorted parts.
+///
+/// `signature` is that of token, timestamp and nonce; `msg_signature` adds the sealed text.
 pub(crate) fn sign(parts: &[&str]) -> String {
     let mut sorted = parts.to_vec();
     sorted.sort_unstable();

@@ -1,17 +1,17 @@
-//! The simulator's time: Unix seconds that run as fast as told, or stand until moved.
+//! The simulator's time: Unix seconds that run at a chosen speed, or stand until moved.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 
-/// Longest real wait before the clock is read again, in case the system's own clock was moved.
+/// Longest real wait before the clock is read again: the system's clock may have been moved.
 const LONGEST_NAP: Duration = Duration::from_secs(5);
 
-/// Unix seconds, shared by everything in one simulator and movable from outside. Clones are the same clock.
+/// Unix seconds for one simulator, which a test can move. Clones are the same clock.
 #[derive(Clone, Debug)]
 pub struct SimClock {
     pace: Pace,
-    /// Seconds added to what the pace gives; a hand-moved clock is nothing else.
+    /// Seconds added to what the pace gives. A hand-moved clock has only these.
     offset: watch::Sender<i64>,
 }
 
@@ -54,7 +54,7 @@ impl SimClock {
             .send_modify(|offset| *offset = offset.saturating_add(signed(secs)));
     }
 
-    /// Moves the clock to `now`, back as well as forth.
+    /// Moves the clock to `now`, forwards or backwards.
     pub fn set(&self, now: u64) {
         let paced = signed(self.paced_secs());
         self.offset
@@ -98,7 +98,9 @@ impl SimClock {
     }
 }
 
-/// Waits in real time, whatever the simulator's clock does: network delays are felt by real time-outs.
+/// Waits in real time, which the simulator's clock does not change.
+///
+/// A delay on the network must outlast the caller's timeout, and that is in real time.
 #[expect(clippy::disallowed_methods, reason = "the simulator's one way to wait")]
 pub(crate) async fn sleep_real(duration: Duration) {
     tokio::time::sleep(duration).await;

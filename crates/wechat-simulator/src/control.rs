@@ -1,4 +1,6 @@
-//! The control API under `/_sim`: what a test or a person orders from outside. The crate's documentation has every call.
+//! The control API under `/_sim`, with which a test or a person steers the simulator.
+//!
+//! The crate's documentation lists every call.
 
 use axum::body::Bytes;
 use axum::extract::State;
@@ -17,7 +19,7 @@ use crate::state::account::{AccountKind, is_appid};
 mod push;
 mod settings;
 
-/// Every control call; the consent page's own form is with the pages.
+/// Every control call. The consent page's form is with the pages.
 pub(crate) fn routes() -> Router<Simulator> {
     Router::new()
         .route("/_sim/accounts", post(accounts))
@@ -34,7 +36,7 @@ pub(crate) fn routes() -> Router<Simulator> {
         .route("/_sim/state", get(state))
 }
 
-/// A control call that cannot be carried out: 400 or 404 and `{"error": ".."}`.
+/// A refused control call: 400 or 404 and `{"error": ".."}`.
 struct ControlError {
     status: StatusCode,
     message: String,
@@ -68,7 +70,7 @@ impl IntoResponse for ControlError {
 
 type Answer = Result<Json<Value>, ControlError>;
 
-/// Reads a JSON body, whatever content type came with it; an empty one counts as `{}`.
+/// Reads a JSON body of any content type. An empty body counts as `{}`.
 fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, ControlError> {
     let body: &[u8] = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| ControlError::bad_request(error.to_string()))
@@ -185,7 +187,7 @@ async fn set_clock(State(simulator): State<Simulator>, body: Bytes) -> Answer {
     Ok(clock(State(simulator)).await)
 }
 
-/// For people to look at: no token, code or ticket stands in it.
+/// The state for people to read: it has no token, code or ticket.
 async fn state(State(simulator): State<Simulator>) -> Json<Value> {
     let now = simulator.clock().now();
     let state = simulator.state();

@@ -1,8 +1,8 @@
-//! WeChat's error codes and their texts, as far as the simulator gives them.
+//! The error codes of WeChat that the simulator answers, with their texts.
 //!
 //! Source: <https://developers.weixin.qq.com/doc/oplatform/developers/errCode/errCode.html>
 
-/// An `errcode`: why WeChat did not do what it was asked.
+/// An `errcode`: why WeChat refuses a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal(pub(crate) i64);
 
@@ -33,7 +33,9 @@ impl Refusal {
     pub(crate) const AUTHORIZER_TOKEN_NEEDED: Self = Self(61015);
     pub(crate) const REFRESH_TOKEN_INVALID: Self = Self(61023);
 
-    /// WeChat's words for the code, without the address that 61004 adds and the `rid` that all end with.
+    /// WeChat's text for the code.
+    ///
+    /// The caller adds the IP address of 61004 and the `rid` that ends every text.
     pub(crate) fn errmsg(self) -> &'static str {
         match self.0 {
             40001 => "invalid credential, access_token is invalid or not latest",

@@ -1,4 +1,4 @@
-//! Failures on order: what goes wrong with the next calls to an endpoint.
+//! Ordered failures of the next calls to an endpoint.
 
 use std::time::Duration;
 
@@ -14,20 +14,22 @@ pub struct Fault {
     pub times: u32,
     /// Real time that passes before anything else happens.
     pub delay: Duration,
-    /// What becomes of the call after the delay; None: it goes through.
+    /// What happens to the call after the delay. None: it goes through.
     pub effect: Option<FaultEffect>,
-    /// Real time between what the call does and its answer. A caller that hangs up meanwhile undoes nothing.
+    /// Real time between the call's effect and its answer.
+    ///
+    /// If the caller hangs up meanwhile, the effect stays.
     pub answer_delay: Duration,
 }
 
-/// What becomes of a spoiled call.
+/// What happens to a spoiled call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FaultEffect {
     /// WeChat refuses with this `errcode`; nothing happens.
     Errcode(i64),
-    /// Something before WeChat answers with this HTTP status; nothing happens.
+    /// An empty answer with this HTTP status, as from a gateway; nothing happens.
     HttpStatus(u16),
-    /// The call does what it does, then the connection closes without an answer.
+    /// The call takes effect, then the connection closes without an answer.
     AnswerLost,
     /// The connection closes; nothing happens.
     Reset,
@@ -83,7 +85,7 @@ impl Fault {
     }
 }
 
-/// The faults still to come, oldest first.
+/// The remaining faults, oldest first.
 #[derive(Default)]
 pub(crate) struct Faults(Vec<Fault>);
 
@@ -92,7 +94,7 @@ impl Faults {
         self.0.push(fault);
     }
 
-    /// What goes wrong with one call to `endpoint`: the first fault with an effect and the first pure delay together.
+    /// Takes the faults of one call: the first with an effect, and the first pure delay.
     pub(crate) fn strike(&mut self, endpoint: &str) -> Stroke {
         let mut stroke = Stroke::default();
         for with_effect in [true, false] {
@@ -112,7 +114,7 @@ impl Faults {
     }
 }
 
-/// What goes wrong with one call.
+/// The faults of one call, put together.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stroke {
     pub(crate) delay: Duration,

@@ -1,33 +1,38 @@
 //! A stateful, strict WeChat Open Platform for one component, to test an SDK against.
 //!
-//! It gives what WeChat gives (tickets, tokens, codes, notices, the authorization page) and refuses what WeChat refuses,
-//! by a clock that can be moved. Everything it knows is in memory. It serves plain HTTP.
+//! It gives what WeChat gives: tickets, tokens, codes, notices and the authorization page. It
+//! refuses what WeChat refuses, by a clock that a test can move. All its state is in memory. It
+//! serves plain HTTP.
 //!
 //! # Layout
 //!
 //! - [`clock`]: Unix seconds, the only reader of the system's clock
-//! - `settings`: what stands in the console; `simulator`: [`Simulator`], what a test calls
-//! - `api`: the endpoints of `api.weixin.qq.com`; `api/endpoint` has one function for each
+//! - `settings`: the console's settings; `simulator`: [`Simulator`], which a test calls
 //! - `server`: all routes in one router
-//! - `pages`: the authorization page of PC and mobile, and what the merchant decides there
+//! - `api`: the endpoints of `api.weixin.qq.com`; `api/endpoint` has one function for each
+//! - `pages`: the authorization page of PC and mobile, and the merchant's decision
 //! - `push`: seals and delivers tickets, notices and messages; `control`: the calls below
-//! - `state`: all rules, without I/O; `fault`: failures on order; `mint`: random values; `cipher`, `errcode`
+//! - `state`: all rules, without I/O; `fault`: ordered failures; `mint`: random values
+//! - `cipher`: seals and opens pushes; `errcode`: WeChat's error codes
 //!
 //! # WeChat's side
 //!
-//! Under `/cgi-bin/component/`: `api_start_push_ticket`, `api_component_token`, `api_create_preauthcode`,
-//! `api_query_auth`, `api_authorizer_token`, `api_get_authorizer_info`, `api_get_authorizer_list`, `clear_quota`,
-//! `clear_quota/v2`. Beside them `/cgi-bin/clear_quota`, and `/cgi-bin/message/custom/send` as a business call that
-//! proves an authorizer access token. Pages: `/cgi-bin/componentloginpage`, `/wxaopen/safe/bindcomponent`,
-//! `/safe/bindcomponent`; a refusal has HTTP 200 and an attribute `data-error`.
+//! Under `/cgi-bin/component/`: `api_start_push_ticket`, `api_component_token`,
+//! `api_create_preauthcode`, `api_query_auth`, `api_authorizer_token`, `api_get_authorizer_info`,
+//! `api_get_authorizer_list`, `clear_quota`, `clear_quota/v2`. Also `/cgi-bin/clear_quota`, and
+//! `/cgi-bin/message/custom/send` as a business call, which needs a good authorizer access token.
 //!
-//! Where nobody outside WeChat knows, the simulator is strict: a new authorization kills the tokens, refresh tokens and
-//! codes of the one before at once, whether the merchant revoked in between or not.
+//! Pages: `/cgi-bin/componentloginpage`, `/wxaopen/safe/bindcomponent`, `/safe/bindcomponent`. A
+//! refusal has HTTP 200 and an attribute `data-error`.
+//!
+//! If WeChat's behaviour is not documented, the simulator takes the strict one. So a new
+//! authorization ends the tokens and codes of the earlier one at once, with or without a revocation
+//! in between.
 //!
 //! # Control API
 //!
-//! JSON in and out; a wrong call is answered with 400 or 404 and `{"error": ".."}`. An optional field is marked `?`.
-//! Any content type will do, so plain `curl -d` works:
+//! JSON in and out. A refused call is answered with 400 or 404 and `{"error": ".."}`. `?` marks an
+//! optional field. Any content type is accepted, so plain `curl -d` works:
 //!
 //! ```text
 //! curl localhost:8081/_sim/calls
@@ -36,8 +41,9 @@
 //! curl localhost:8081/_sim/clock -d '{"advance_secs": 7200}'
 //! ```
 //!
-//! - `GET /_sim/calls` answers `{"api_component_token": 1, ..}`: calls by the last segment of their path (`clear_quota`
-//!   for its version 2 too), failed ones counted, pages not. `POST /_sim/calls/reset` starts from zero.
+//! - `GET /_sim/calls` answers `{"api_component_token": 1, ..}`: the calls by the last segment of
+//!   their path (`clear_quota` for its version 2 too). Failed calls count, pages do not.
+//!   `POST /_sim/calls/reset` starts from zero.
 //! - `POST /_sim/faults` spoils the next calls to an endpoint, or to any (`"*"`). One of
 //!   `{"endpoint": "api_query_auth", "errcode": -1}` (refused),
 //!   `{.., "http_status": 500}` (an empty answer with this status),
@@ -45,28 +51,36 @@
 //!   `{.., "reset": true}` (the connection closes and nothing has happened),
 //!   `{.., "answer_lost": true}` (the call takes effect, then the connection closes),
 //!   `{.., "delay_ms": 6000}` (real time; alone, or before any of the others),
-//!   `{.., "answer_delay_ms": 6000}` (real time between effect and answer). `times`? is 1 unless said. A caller that
-//!   hangs up meanwhile undoes nothing.
-//! - `POST /_sim/push` pushes to the event URL and answers `{"attempts": [{"status": 200, "body_is_success": true}],
-//!   "delivered": true}`. `{"info_type": ..}` is `component_verify_ticket` (`ticket`?, else a new one), `authorized`,
-//!   `updateauthorized` (`authorization_code`?, `pre_auth_code`?) or `unauthorized`, with `authorizer_appid`? (else the
-//!   first demo account) and `create_time`? (else now). Without a code given, the account authorizes anew; if
-//!   `create_time` is before its authorization, the notice carries a spent code. `unauthorized` is the bare notice and
-//!   revokes nothing. Or `{"xml": "<xml>..</xml>"}`, any text. `times`? pushes the same text again, sealed anew.
-//! - `POST /_sim/message` `{"authorizer_appid": .., "text": .., "openid"?: ..}` or `{"authorizer_appid": .., "xml": ..}`
-//!   pushes to the message URL; answers the attempts, and `reply`, the decrypted passive reply.
-//! - `GET /_sim/messages` lists what was sent by `message/custom/send`.
-//! - `POST /_sim/authorize` `{"authorizer_appid": .., "pre_auth_code"?: .., "push"?: false}` confirms for a merchant;
-//!   answers `{"auth_code": .., "expires_in": 3600, "push": {..}}`, the last only if the notice was pushed.
+//!   `{.., "answer_delay_ms": 6000}` (real time between effect and answer).
+//!   `times`? is the number of spoiled calls, 1 by default. If the caller hangs up meanwhile, the
+//!   effect stays.
+//! - `POST /_sim/push` pushes to the event URL. It answers
+//!   `{"attempts": [{"status": 200, "body_is_success": true}], "delivered": true}`.
+//!   `{"info_type": ..}` is `component_verify_ticket` (`ticket`?, by default a new one),
+//!   `authorized`, `updateauthorized` (`authorization_code`?, `pre_auth_code`?) or `unauthorized`,
+//!   with `authorizer_appid`? (by default the first demo account) and `create_time`? (by default
+//!   now). Without a code, the account authorizes anew; if `create_time` is before its
+//!   authorization, the notice carries a spent code. `unauthorized` only pushes the notice; it
+//!   revokes nothing. `{"xml": "<xml>..</xml>"}` pushes any text. `times`? pushes the same text
+//!   again, each time sealed anew.
+//! - `POST /_sim/message` `{"authorizer_appid": .., "text": .., "openid"?: ..}` or
+//!   `{"authorizer_appid": .., "xml": ..}` pushes to the message URL. It answers the attempts, and
+//!   `reply`, the decrypted passive reply.
+//! - `GET /_sim/messages` lists what `message/custom/send` has sent.
+//! - `POST /_sim/authorize` `{"authorizer_appid": .., "pre_auth_code"?: .., "push"?: false}`
+//!   confirms as the merchant does. It answers
+//!   `{"auth_code": .., "expires_in": 3600, "push": {..}}`, with `push` if the notice was pushed.
 //! - `POST /_sim/revoke` `{"authorizer_appid": .., "push"?: false}` revokes; answers the attempts.
-//! - `POST /_sim/accounts` `{"appid": .., "name": .., "kind": "official_account" | "mini_program"}` adds an account.
-//! - `POST /_sim/clock` `{"advance_secs": 3600}`, `{"now": 1700000000}` or `{}` answers `{"now": ..}`, as `GET` does.
-//! - `POST /_sim/settings` changes what is named: `allowed_ips` (`null` for any), `events_url`, `messages_url`,
-//!   `authorization_host`, `rotate_refresh_tokens`, `token`, `encoding_aes_key`, `component_appsecret`,
-//!   `component_token_daily_quota`, `ticket_pushes`.
+//! - `POST /_sim/accounts`
+//!   `{"appid": .., "name": .., "kind": "official_account" | "mini_program"}` adds an account.
+//! - `POST /_sim/clock` `{"advance_secs": 3600}`, `{"now": 1700000000}` or `{}` answers
+//!   `{"now": ..}`, as `GET` does.
+//! - `POST /_sim/settings` changes the named settings: `allowed_ips` (`null` for any),
+//!   `events_url`, `messages_url`, `authorization_host`, `rotate_refresh_tokens`, `token`,
+//!   `encoding_aes_key`, `component_appsecret`, `component_token_daily_quota`, `ticket_pushes`.
 //! - `GET /_sim/state` shows accounts, settings and the latest pushes, without secrets.
 
-// What a test holds.
+// For tests.
 pub mod clock;
 mod settings;
 mod simulator;
@@ -78,7 +92,7 @@ mod pages;
 mod push;
 mod server;
 
-// What it rests on.
+// What both use.
 mod cipher;
 mod errcode;
 mod fault;

@@ -18,7 +18,7 @@ struct Options {
     /// Address to listen on.
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     address: IpAddr,
-    /// Where tickets and notices are pushed (授权事件接收 URL); without it nothing is pushed.
+    /// Where tickets and notices are pushed (授权事件接收 URL). Without it nothing is pushed.
     #[arg(long)]
     events_url: Option<String>,
     /// Where messages are pushed, with a literal $APPID$ (消息与事件接收 URL).
@@ -39,7 +39,7 @@ struct Options {
     /// 授权发起页域名, with its port unless it is the scheme's own.
     #[arg(long)]
     authorization_host: Option<String>,
-    /// An address that may call; may be repeated. Without it all may.
+    /// An IP address that may call; may be repeated. Without it, any may.
     #[arg(long = "allowed-ip")]
     allowed_ips: Vec<IpAddr>,
     /// How many times as fast as real time the clock runs.

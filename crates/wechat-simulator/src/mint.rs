@@ -1,4 +1,4 @@
-//! Random values in the shapes that WeChat gives them; with a seed, the same ones in every run.
+//! Random values in WeChat's shapes; with a seed, the same ones in every run.
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use rand::rngs::StdRng;
@@ -49,7 +49,7 @@ impl Mint {
             .random_range(10_000_000_000_000_000..100_000_000_000_000_000)
     }
 
-    /// The 16 bytes before a sealed text, printable as WeChat's are.
+    /// The 16 bytes before a sealed text. WeChat's are printable too.
     pub(crate) fn sealing_bytes(&mut self) -> [u8; 16] {
         let mut random = [0; 16];
         HEXLOWER.encode_mut(&self.0.random::<[u8; 8]>(), &mut random);

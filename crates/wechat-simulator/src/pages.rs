@@ -1,4 +1,4 @@
-//! The pages a merchant sees: the authorization page of PC and mobile, and what his decision leads to.
+//! The pages that a merchant sees: the authorization page of PC and mobile, and its form.
 
 use axum::Router;
 use axum::extract::{Form, Query, State};
@@ -51,7 +51,7 @@ struct ConsentForm {
     decision: String,
 }
 
-/// Why WeChat shows a refusal in place of the consent page.
+/// Why WeChat shows a refusal instead of the consent page.
 pub(crate) enum PageError {
     ComponentAppid,
     PreAuthCode,
@@ -66,11 +66,11 @@ pub(crate) enum PageError {
     },
 }
 
-/// From where the merchant came to the page.
+/// Where the merchant came from.
 enum Entry {
     /// Host and port of the Referer.
     Pc(Option<String>),
-    /// The mobile link may be opened from anywhere in WeChat.
+    /// The mobile link works from anywhere in WeChat.
     Mobile,
 }
 
@@ -125,7 +125,7 @@ fn check_link(state: &Wechat, link: &Link, entry: Entry, now: u64) -> Result<(),
     Err(PageError::Domain { entry, redirect })
 }
 
-/// The accounts that the merchant may choose from: `biz_appid` overrides `auth_type`.
+/// The accounts that the page offers: `biz_appid` overrides `auth_type`.
 fn fitting_accounts(state: &Wechat, link: &Link) -> Result<Vec<Account>, PageError> {
     let auth_type = link.auth_type.parse::<u8>().unwrap_or_default();
     if !matches!(auth_type, 1..=6 | 8) {
@@ -154,7 +154,7 @@ async fn decide(State(simulator): State<Simulator>, Form(form): Form<ConsentForm
     }
 }
 
-/// Makes the code, pushes the notice in the background, and answers where the merchant goes.
+/// Makes the code and pushes the notice in the background. Returns the address of the redirect.
 fn confirm(simulator: &Simulator, form: &ConsentForm) -> Result<String, PageError> {
     let mut address = redirect_address(&form.redirect_uri).ok_or(PageError::RedirectUri)?;
     let granted = simulator
@@ -181,7 +181,7 @@ fn redirect_address(redirect_uri: &str) -> Option<Url> {
         .filter(|url| matches!(url.scheme(), "http" | "https"))
 }
 
-/// Host, and port if it is not the scheme's own.
+/// Host, and port if it is not the scheme's default.
 fn authority(url: &Url) -> Option<String> {
     let host = url.host_str()?;
     Some(

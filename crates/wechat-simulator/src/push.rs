@@ -1,4 +1,4 @@
-//! Pushes: sealed as WeChat seals them, posted up to three times until they are taken.
+//! Pushes: sealed as WeChat seals them, and posted up to three times until accepted.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ pub(crate) mod notice;
 ///
 /// Source: <https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/product/alarm.html>
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a push is posted before it is given up.
+/// How many times a push is posted.
 const ATTEMPTS: usize = 3;
 
-/// What became of one push.
+/// The attempts of one push, and whether it was delivered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PushOutcome {
     /// One to three; none when no URL is set.
@@ -29,13 +29,13 @@ pub struct PushOutcome {
 /// One post of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Attempt {
-    /// None when no answer came within five seconds.
+    /// None if no answer came within five seconds.
     pub status: Option<u16>,
     /// Whether the body was the seven bytes `success` and nothing else.
     pub body_is_success: bool,
 }
 
-/// What became of a message pushed to an authorizer's message URL.
+/// The attempts of one message, pushed to an authorizer's message URL, and the reply.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct MessageOutcome {
     /// One to three; none when no URL is set.
@@ -65,7 +65,7 @@ pub(crate) struct PushRecord {
     pub(crate) delivered: bool,
 }
 
-/// To whom an envelope is addressed, which differs between the two URLs.
+/// The addressee of an envelope, which differs between the two URLs.
 pub(crate) enum Addressee<'a> {
     /// The component, at the event URL.
     AppId(&'a str),
@@ -124,7 +124,7 @@ impl Reply {
     }
 }
 
-/// Posts the same request until a reply is `taken`, three times at most; answers that reply too.
+/// Posts the same request until a reply is `taken`, at most three times. Returns that reply too.
 pub(crate) async fn deliver(
     client: &Client,
     url: &str,
@@ -160,12 +160,12 @@ async fn post(client: &Client, address: &str, body: &str) -> Option<Reply> {
     Some(Reply { status, body })
 }
 
-/// A client that connects anew for every post, follows nothing and waits no longer than WeChat does.
+/// A client with WeChat's timeout, a new connection for every post, and no redirects.
 ///
 /// # Errors
-/// When no TLS verifier can be made of the system's roots.
+/// If no TLS verifier can be made from the system's roots.
 pub(crate) fn client() -> Result<Client, reqwest::Error> {
-    // Somebody else may have installed a provider first, which serves as well.
+    // The process may have a provider already; that one serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .no_proxy()

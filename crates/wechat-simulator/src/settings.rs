@@ -1,8 +1,8 @@
-//! What stands in the console of the Open Platform for the one component.
+//! The Open Platform's console for the one component.
 
 use std::net::IpAddr;
 
-/// The component's console: its credentials and where it may be called from.
+/// The component's credentials, and the IP addresses that may call.
 #[derive(Clone)]
 pub struct Settings {
     /// `wx` and 16 hexadecimal digits.
@@ -11,19 +11,22 @@ pub struct Settings {
     pub component_appsecret: String,
     /// 消息校验 Token: signs pushes.
     pub token: String,
-    /// 消息加解密 Key, 43 characters. Nothing sealed under another length can be opened.
+    /// 消息加解密 Key, 43 characters. Under a key of another length no push can be opened.
     pub encoding_aes_key: String,
-    /// 授权发起页域名, with its port if that is not the scheme's own: `127.0.0.1:8080`. None: the entry page and the
-    /// redirect address need only agree with each other.
+    /// 授权发起页域名, with its port if that is not the scheme's default: `127.0.0.1:8080`.
+    ///
+    /// None: the hosts of the entry page and the redirect address need only be equal.
     pub authorization_host: Option<String>,
     /// 白名单 IP: the addresses that may call. None: any.
     pub allowed_ips: Option<Vec<IpAddr>>,
-    /// Calls of `api_component_token` in a day, until 45009.
+    /// How many calls to `api_component_token` a day are allowed; the next gets 45009.
     pub component_token_daily_quota: u64,
 }
 
 impl Settings {
-    /// The fixed component of examples and tests. Its key is deliberately not canonical base64, as most keys are not.
+    /// The fixed component of examples and tests.
+    ///
+    /// Its key is not canonical base64: most real keys are not.
     pub fn example() -> Self {
         Self {
             component_appid: "wx0123456789abcdef".to_owned(),

@@ -1,4 +1,4 @@
-//! `Simulator`: the library's handle on one simulated WeChat, what a test calls.
+//! `Simulator`: the handle on one simulated WeChat, for tests.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -37,24 +37,24 @@ pub struct AuthorizerView {
     pub authorizer_appid: String,
     /// The account's name.
     pub nick_name: String,
-    /// Whether it authorizes the component now.
+    /// Whether the account authorizes the component now.
     pub authorized: bool,
-    /// The one live refresh token; None until a code is exchanged.
+    /// The live refresh token. None until a code is exchanged.
     pub refresh_token: Option<String>,
-    /// The access token given last, good or not.
+    /// The latest access token, good or not.
     pub access_token: Option<String>,
     /// When the merchant confirmed, in Unix seconds.
     pub auth_time: Option<u64>,
 }
 
-/// Why the simulator cannot do what a test asks of it.
+/// Why the simulator refuses what a test asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SimError {
     /// No account has this appid; add it first.
     UnknownAccount,
     /// The account does not authorize the component.
     NotAuthorized,
-    /// The pre-auth code is unknown, used or too old.
+    /// The pre-auth code is unknown, used or expired.
     PreAuthCode,
 }
 
@@ -89,7 +89,7 @@ impl Simulator {
         }))
     }
 
-    /// The clock that everything here goes by.
+    /// The clock of everything in this simulator.
     pub fn clock(&self) -> &SimClock {
         &self.0.clock
     }
@@ -104,12 +104,14 @@ impl Simulator {
         self.state().messages_url = Some(url.to_owned());
     }
 
-    /// Changes what stands in the console, such as a rotated key.
+    /// Changes the console's settings, for example to rotate the key.
     pub fn change_settings(&self, change: impl FnOnce(&mut Settings)) {
         change(&mut self.state().settings);
     }
 
-    /// Makes `api_authorizer_token` give a new refresh token each time and kill the one before, which WeChat does not.
+    /// Lets `api_authorizer_token` give a new refresh token each time and end the previous one.
+    ///
+    /// WeChat does not do that.
     pub fn set_rotate_refresh_tokens(&self, rotate: bool) {
         self.state().authorizers.rotate_refresh_tokens = rotate;
     }
@@ -153,7 +155,7 @@ impl Simulator {
         self.state().authorizers.all().map(view).collect()
     }
 
-    /// Whether a business call with this authorizer access token would be let in now.
+    /// Whether a business call with this authorizer access token would be accepted now.
     pub fn token_works(&self, authorizer_access_token: &str) -> bool {
         let now = self.0.clock.now();
         self.state()
@@ -162,7 +164,7 @@ impl Simulator {
             .is_ok()
     }
 
-    /// Whether this ticket would make a component access token now.
+    /// Whether `api_component_token` would accept this ticket now.
     pub fn ticket_works(&self, component_verify_ticket: &str) -> bool {
         let now = self.0.clock.now();
         self.state()
@@ -171,7 +173,7 @@ impl Simulator {
             .is_ok()
     }
 
-    /// Whether a component endpoint would take this component access token now.
+    /// Whether a component endpoint would accept this component access token now.
     pub fn component_token_works(&self, component_access_token: &str) -> bool {
         let now = self.0.clock.now();
         self.state()
@@ -180,12 +182,12 @@ impl Simulator {
             .is_ok()
     }
 
-    /// The state, a lock for as long as it is held: never over an await.
+    /// The state, locked while the guard lives: never hold it over an await.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The client for pushes, made with the first one.
+    /// The client for pushes, made with the first push.
     fn client(&self) -> Option<&Client> {
         let make = || {
             push::client()

@@ -1,4 +1,4 @@
-//! All that WeChat remembers, as plain data with the rules on it: no I/O, and the time is passed in.
+//! All that WeChat remembers, as plain data with its rules: no I/O; the time is passed in.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -29,7 +29,7 @@ pub(crate) struct State {
     pub(crate) events_url: Option<String>,
     /// 消息与事件接收 URL, with a literal `$APPID$`.
     pub(crate) messages_url: Option<String>,
-    /// Whether the ten-minute pushes of tickets run.
+    /// Whether a ticket is pushed every ten minutes.
     pub(crate) ticket_pushes: bool,
     pub(crate) component: component::Component,
     pub(crate) authorizers: authorizers::Authorizers,
@@ -72,7 +72,7 @@ impl State {
         }
     }
 
-    /// Notes a push in the log, which forgets the oldest.
+    /// Adds a push to the log, and drops the oldest if the log is full.
     pub(crate) fn record_push(&mut self, record: PushRecord) {
         if self.pushes.len() >= PUSH_LOG_LEN {
             self.pushes.pop_front();
@@ -80,11 +80,13 @@ impl State {
         self.pushes.push_back(record);
     }
 
-    /// The key in the console; pushes sealed under an unusable one cannot be opened by anybody.
+    /// The key in the console.
+    ///
+    /// If that key is unusable, a random one takes its place, so no receiver can open the pushes.
     pub(crate) fn key(&mut self) -> AesKey {
         AesKey::parse(&self.settings.encoding_aes_key).unwrap_or_else(|_| {
             tracing::error!(
-                "encoding_aes_key is not 43 characters of base64: nobody can open the pushes"
+                "encoding_aes_key is not 43 characters of base64: no receiver can open the pushes"
             );
             AesKey::random(&mut self.mint)
         })

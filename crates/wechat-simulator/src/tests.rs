@@ -1,4 +1,4 @@
-//! The simulator through its door: a real listener, a real client, and a receiver that answers as told.
+//! The simulator over HTTP: a real listener, a real client, and a receiver with ordered answers.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -47,7 +47,7 @@ impl World {
         }
     }
 
-    /// Posts JSON; the answer's status and body, or None when the connection broke.
+    /// Posts JSON. Returns the answer's status and body, or None if the connection broke.
     async fn post(&self, path: &str, body: &Value) -> Option<(u16, String)> {
         self.post_text(path, body.to_string()).await
     }
@@ -81,7 +81,7 @@ impl World {
         self.call(&path, body).await
     }
 
-    /// A new component access token, by a new ticket.
+    /// A new component access token, for a new ticket.
     async fn component_token(&self) -> String {
         let ticket = {
             let state = &mut *self.simulator.state();
@@ -107,7 +107,7 @@ impl World {
         answer["pre_auth_code"].as_str().unwrap().to_owned()
     }
 
-    /// Lets SHOP authorize and exchanges the code; answers its tokens.
+    /// SHOP authorizes and the code is exchanged. Returns its tokens.
     async fn authorize(&self, token: &str) -> Value {
         let code = self.simulator.authorize_unpushed(SHOP).unwrap().auth_code;
         let body = json!({"authorization_code": code});
@@ -123,7 +123,7 @@ fn credentials(ticket: &str) -> Value {
     })
 }
 
-/// An SDK's side: takes pushes, opens them, answers as told and then `success`.
+/// An SDK's side: opens each push; gives the ordered answers first, then `success`.
 #[derive(Clone, Default)]
 struct Receiver {
     answers: Arc<Mutex<VecDeque<(u16, &'static str)>>>,
@@ -150,7 +150,7 @@ impl Receiver {
             .collect()
     }
 
-    /// Waits for a push that is under way in the background.
+    /// Waits until `count` pushes have come.
     async fn wait_for(&self, count: usize) -> Vec<String> {
         for _ in 0..200 {
             if self.requests.lock().unwrap().len() >= count {

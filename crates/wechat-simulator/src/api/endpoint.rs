@@ -14,7 +14,7 @@ const MAX_PAGE_LEN: u64 = 500;
 type Body = Map<String, Value>;
 type Answer = Result<Value, Refusal>;
 
-/// What can be called.
+/// A call that the simulator answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
     StartPushTicket,
@@ -140,7 +140,7 @@ fn get_authorizer_info(state: &State, body: &Body) -> Answer {
     }))
 }
 
-/// `refresh_token` is missing from an account whose code was never exchanged.
+/// If an account's code was never exchanged, its row has no `refresh_token`.
 fn get_authorizer_list(state: &State, body: &Body) -> Answer {
     let number = |name| body.get(name).and_then(Value::as_u64);
     let offset = number("offset").ok_or(Refusal::DATA_FORMAT)?;
@@ -166,7 +166,7 @@ fn get_authorizer_list(state: &State, body: &Body) -> Answer {
     Ok(json!({"total_count": total_count, "list": list}))
 }
 
-/// The component clears its own quota with its token, an account's with the account's.
+/// A component access token clears the component's quota, an authorizer access token its account's.
 fn clear_quota(state: &mut State, now: u64, token: Option<&str>, body: &Body) -> Answer {
     let token = token.ok_or(Refusal::TOKEN_MISSING)?;
     let named = match text(body, "appid") {
@@ -195,7 +195,7 @@ fn clear_quota_v2(state: &mut State, now: u64, body: &Body) -> Answer {
     match text(body, "appid") {
         "" => {}
         appid if appid == state.settings.component_appid => {}
-        // An account has no quota here that could be used up.
+        // The simulator gives an account no quota, so there is nothing to clear.
         appid => {
             state.authorizers.require(appid)?;
             return Ok(ok());
@@ -205,7 +205,7 @@ fn clear_quota_v2(state: &mut State, now: u64, body: &Body) -> Answer {
     Ok(ok())
 }
 
-/// A business call: it proves that an authorizer access token is good.
+/// A business call: it works with a good authorizer access token only.
 fn custom_send(state: &mut State, now: u64, token: Option<&str>, body: &Body) -> Answer {
     let token = token.ok_or(Refusal::TOKEN_MISSING)?;
     if state.component.check_token(now, token) != Err(Refusal::INVALID_CREDENTIAL) {
@@ -263,7 +263,7 @@ fn ok() -> Value {
     json!({"errcode": 0, "errmsg": "ok"})
 }
 
-/// A field's text, empty when it is missing or no text.
+/// A field's text. Empty if the field is missing or not a string.
 fn text<'a>(body: &'a Body, name: &str) -> &'a str {
     body.get(name).and_then(Value::as_str).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Published vectors, and some of our own, that the cipher must meet in both directions.
+//! Published vectors, and some of our own: the cipher must seal and open each of them.
 //!
 //! Source: <https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Before_Develop/message_push.html>
 
@@ -6,9 +6,9 @@ use super::*;
 
 /// Key of the official example: 32 zero bytes.
 const ZERO_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-/// Key of Tencent's sample code, whose last character has a bit too many.
+/// Key of Tencent's sample code: its last character carries an extra bit.
 const SAMPLE_KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
-/// The same 32 bytes, once canonical and once not.
+/// The same 32 bytes twice: canonical, and not.
 const OWN_KEYS: [&str; 2] = [
     "Zm9vYmFyMTIzNDU2Nzg5MGFiY2RlZmdoaWprbG1ub3A",
     "Zm9vYmFyMTIzNDU2Nzg5MGFiY2RlZmdoaWprbG1ub3B",

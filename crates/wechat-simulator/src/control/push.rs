@@ -1,4 +1,4 @@
-//! Pushes on order: any notice, duplicates, old ones, and messages of an account.
+//! Ordered pushes: any notice, duplicates, old ones, and messages to an account.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -13,7 +13,7 @@ use crate::simulator::{SimError, Simulator};
 use crate::state::account::DEMO_APPIDS;
 use crate::state::authorizers::AUTH_CODE_LIFE_SECS;
 
-/// Openid of the one who writes a message when none is given.
+/// Openid of the follower, if the order names none.
 const EXAMPLE_OPENID: &str = "oEXAMPLE_openid_000000000001";
 
 #[derive(Deserialize)]
@@ -53,7 +53,7 @@ fn once() -> u32 {
     1
 }
 
-/// Pushes one plain text as often as ordered, each time sealed anew.
+/// Pushes one plain text `times` times, each time sealed anew.
 pub(super) async fn push(State(simulator): State<Simulator>, body: Bytes) -> Answer {
     let order: Order = read(&body)?;
     let xml = match (&order.xml, order.info_type) {
@@ -71,7 +71,7 @@ pub(super) async fn push(State(simulator): State<Simulator>, body: Bytes) -> Ans
     Ok(Json(json!({"attempts": attempts, "delivered": delivered})))
 }
 
-/// Pushes a message of an account's follower to the message URL.
+/// Pushes a follower's message to the message URL.
 pub(super) async fn message(State(simulator): State<Simulator>, body: Bytes) -> Answer {
     let order: Message = read(&body)?;
     let appid = &order.authorizer_appid;
@@ -112,8 +112,9 @@ fn ticket(simulator: &Simulator, order: &Order, now: u64) -> String {
     })
 }
 
-/// Without a code given, the account authorizes anew, unless the notice is made older than its authorization: such a
-/// stale one carries a spent code.
+/// If the order has no code, the account authorizes anew.
+///
+/// If the notice is older than the account's authorization, it carries a spent code instead.
 fn grant(
     simulator: &Simulator,
     order: &Order,

@@ -1,4 +1,4 @@
-//! Changes of the console's settings while the simulator runs, such as a rotated key.
+//! Changes to the console's settings while the simulator runs, such as a rotated key.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use super::{Answer, ControlError, done, read};
 use crate::cipher::AesKey;
 use crate::simulator::Simulator;
 
-/// A partial update: what is missing stays as it is.
+/// A partial update: a missing field changes nothing.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Changes {
@@ -27,7 +27,7 @@ struct Changes {
     ticket_pushes: Option<bool>,
 }
 
-/// A list, `null` for any address, or nothing said.
+/// A list, `null` for any address, or a missing field.
 #[derive(Default)]
 enum AllowedIps {
     #[default]

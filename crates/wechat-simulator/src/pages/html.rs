@@ -1,4 +1,4 @@
-//! The pages' HTML: Chinese, plain, with nothing loaded from elsewhere.
+//! The pages' HTML: Chinese, plain, without any external resource.
 
 use std::fmt::Write;
 
@@ -55,7 +55,7 @@ pub(crate) fn consent(pre_auth_code: &str, redirect_uri: &str, accounts: &[Accou
     page("微信公众平台账号授权（模拟）", &body, None)
 }
 
-/// The page after 取消: WeChat sends nothing and leads nowhere.
+/// The page after 取消: WeChat pushes nothing and redirects nowhere.
 pub(crate) fn denied() -> String {
     page(
         "已取消授权",
@@ -64,7 +64,7 @@ pub(crate) fn denied() -> String {
     )
 }
 
-/// WeChat's refusal, which it shows with HTTP 200.
+/// WeChat's refusal, answered with HTTP 200.
 pub(crate) fn refusal(error: &PageError) -> String {
     let (name, text) = match error {
         PageError::ComponentAppid => ("component_appid", "第三方平台 AppID 不正确。".to_owned()),

@@ -1,4 +1,4 @@
-//! The plain XML of what WeChat pushes to the event URL, and the little reading of XML that a reply needs.
+//! The plain XML of WeChat's pushes, and as much XML reading as a reply needs.
 
 /// A push to the 授权事件接收 URL before it is sealed.
 pub(crate) enum Notice {
@@ -14,7 +14,7 @@ pub(crate) struct GrantNotice {
     pub(crate) authorization_code: String,
     /// Unix seconds.
     pub(crate) expires_at: u64,
-    /// Absent when the merchant did not come through a link of the component's.
+    /// None if the merchant did not use a link of the component.
     pub(crate) pre_auth_code: Option<String>,
 }
 
@@ -62,7 +62,7 @@ impl GrantNotice {
     }
 }
 
-/// A follower's text to an account, for the 消息与事件接收 URL.
+/// A follower's text message, for the 消息与事件接收 URL.
 ///
 /// Source: <https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Receiving_standard_messages.html>
 pub(crate) fn text_message(

@@ -1,4 +1,4 @@
-//! The merchant's part: confirming and revoking, with or without the notice.
+//! What a merchant does: confirms and revokes, with or without the notice.
 
 use super::{SimError, Simulator};
 use crate::push::PushOutcome;
@@ -11,11 +11,11 @@ pub struct Consent {
     pub auth_code: String,
     /// What the redirect carries as `expires_in`, in seconds.
     pub expires_in: u64,
-    /// What became of the notice.
+    /// The attempts to push the notice.
     pub push: PushOutcome,
 }
 
-/// A merchant's confirmation whose notice is still to be pushed, late or never. Its code is a secret: no `Debug`.
+/// A merchant's confirmation whose notice is not pushed yet. Its code is a secret: no `Debug`.
 pub struct UnpushedConsent {
     /// What the redirect carries as `auth_code`, and the notice too.
     pub auth_code: String,
@@ -68,7 +68,7 @@ impl Simulator {
         self.grant(Some(pre_auth_code), authorizer_appid, now)
     }
 
-    /// The account authorizes the component without a link of its own; nothing is pushed.
+    /// The merchant authorizes without a pre-auth code; nothing is pushed.
     ///
     /// # Errors
     /// [`SimError::UnknownAccount`].
@@ -76,7 +76,7 @@ impl Simulator {
         self.grant(None, authorizer_appid, self.clock().now())
     }
 
-    /// The merchant revokes; all tokens are dead at once and the notice is pushed.
+    /// The merchant revokes: all tokens end at once, and the notice is pushed.
     ///
     /// # Errors
     /// [`SimError::UnknownAccount`] and [`SimError::NotAuthorized`].
@@ -85,7 +85,7 @@ impl Simulator {
         Ok(self.push_xml(&notice).await)
     }
 
-    /// As [`revoke`](Self::revoke), but nothing is pushed; answers the notice's XML.
+    /// As [`revoke`](Self::revoke), but nothing is pushed. Returns the notice's XML.
     ///
     /// # Errors
     /// [`SimError::UnknownAccount`] and [`SimError::NotAuthorized`].

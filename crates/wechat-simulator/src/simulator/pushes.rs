@@ -1,4 +1,4 @@
-//! What the simulator pushes on its own or on order: tickets, notices, messages.
+//! What the simulator pushes, by schedule or on order: tickets, notices, messages.
 
 use super::{SimError, Simulator};
 use crate::cipher;
@@ -14,13 +14,13 @@ use crate::state::State;
 const TICKET_PUSH_INTERVAL_SECS: u64 = 600;
 
 impl Simulator {
-    /// Pushes the ticket, new with every second push.
+    /// Pushes the ticket. Every second push carries a new one.
     pub async fn push_ticket(&self) -> PushOutcome {
         let xml = self.ticket_unpushed();
         self.push_xml(&xml).await
     }
 
-    /// The XML of the next ticket push, for whoever carries it himself.
+    /// The XML of the next ticket push, for a caller that delivers it itself.
     pub fn ticket_unpushed(&self) -> String {
         let now = self.clock().now();
         let state = &mut *self.state();
@@ -28,7 +28,9 @@ impl Simulator {
         Notice::ComponentVerifyTicket { ticket }.to_xml(&state.settings.component_appid, now)
     }
 
-    /// Pushes a ticket now and every ten minutes of the clock, for ever, while the push service is on.
+    /// Pushes a ticket now and every ten minutes of the clock, without end.
+    ///
+    /// While the push service is off, no ticket is pushed.
     pub async fn run_ticket_pushes(&self) {
         loop {
             if self.state().ticket_pushes {
@@ -77,7 +79,9 @@ impl Simulator {
         }
     }
 
-    /// Pushes an account's message, a plain XML with `FromUserName`, to the message URL and opens the reply.
+    /// Pushes an account's message to the message URL and opens the reply.
+    ///
+    /// The envelope's `openid` is the plain XML's `FromUserName`.
     ///
     /// # Errors
     /// [`SimError::UnknownAccount`].
@@ -116,7 +120,7 @@ impl Simulator {
         })
     }
 
-    /// Pushes a text that a follower writes to the account, as [`push_message`](Self::push_message) does.
+    /// Pushes a follower's text to the account, as [`push_message`](Self::push_message) does.
     ///
     /// # Errors
     /// [`SimError::UnknownAccount`].
@@ -140,7 +144,7 @@ impl Simulator {
         self.push_message(authorizer_appid, &xml).await
     }
 
-    /// Verifies and decrypts a passive reply. None for any that WeChat would not show.
+    /// Verifies and decrypts a passive reply. None if WeChat would not show it.
     fn open_reply(&self, reply: &Reply) -> Option<String> {
         let xml = std::str::from_utf8(&reply.body).ok()?;
         let encrypt = element(xml, "Encrypt")?;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sha1_smol::Sha1;
 
-/// The accounts that every simulator starts with: two 公众号, then two 小程序.
+/// The accounts in every new simulator: two 公众号, then two 小程序.
 pub const DEMO_APPIDS: [&str; 4] = [
     "wx1a2b3c4d5e6f7081",
     "wx2b3c4d5e6f708192",
@@ -24,7 +24,7 @@ pub enum AccountKind {
 }
 
 impl AccountKind {
-    /// Chinese, as the consent page shows it.
+    /// The Chinese name, for the consent page.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::OfficialAccount => "公众号",
@@ -32,8 +32,9 @@ impl AccountKind {
         }
     }
 
-    /// Says whether the consent page lists such an account under `auth_type`: 1 公众号, 2 小程序, 3 both, 4 小程序推客,
-    /// 5 视频号, 6 all, 8 带货助手.
+    /// Says whether the consent page lists such an account under `auth_type`.
+    ///
+    /// 1 公众号, 2 小程序, 3 both, 4 小程序推客, 5 视频号, 6 all, 8 带货助手.
     pub(crate) fn fits(self, auth_type: u8) -> bool {
         match auth_type {
             1 => self == Self::OfficialAccount,
@@ -80,7 +81,7 @@ impl Account {
             })
     }
 
-    /// The account's original id (原始 ID), fixed by its appid.
+    /// The account's original id (原始 ID), derived from its appid.
     pub(crate) fn user_name(&self) -> String {
         let digest = Sha1::from(&self.appid).digest().to_string();
         format!("gh_{}", digest.split_at(12).0)
@@ -132,7 +133,7 @@ impl Account {
     }
 }
 
-/// Says whether `appid` looks like one: `wx` and 16 lower-case hexadecimal digits.
+/// Says whether `appid` is `wx` and 16 lower-case hexadecimal digits.
 pub(crate) fn is_appid(appid: &str) -> bool {
     appid.strip_prefix("wx").is_some_and(|digits| {
         digits.len() == 16

@@ -1,4 +1,4 @@
-//! The accounts' side: who authorized the component, with which code, refresh token and access tokens.
+//! The accounts: which of them authorized the component, with which codes and tokens.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,27 +9,27 @@ use crate::mint::Mint;
 
 /// How long an authorization code lives, in seconds.
 pub(crate) const AUTH_CODE_LIFE_SECS: u64 = 3600;
-/// How long dead codes are remembered, so that they are called expired and not unknown.
+/// How long an expired code is remembered: until then it is answered as expired, not unknown.
 const MEMORY_SECS: u64 = 7 * 86_400;
 
-/// Every account, its authorization if it has one, and the codes that were made.
+/// Every account, its authorization if there is one, and all codes.
 pub(crate) struct Authorizers {
     accounts: BTreeMap<String, Authorizer>,
     codes: HashMap<String, AuthCode>,
-    /// Which account each access token was given for, long dead ones too.
+    /// The account of each access token, expired tokens included.
     owners: HashMap<String, String>,
     epochs: u64,
-    /// Whether `api_authorizer_token` gives a new refresh token each time, which WeChat does not.
+    /// Whether `api_authorizer_token` gives a new refresh token each time. WeChat does not.
     pub(crate) rotate_refresh_tokens: bool,
 }
 
-/// An account and what it granted.
+/// An account and its authorization, if there is one.
 pub(crate) struct Authorizer {
     pub(crate) account: Account,
     pub(crate) authorization: Option<Authorization>,
 }
 
-/// One authorization: it starts when the merchant confirms, and ends when he revokes or confirms anew.
+/// One authorization: from the merchant's confirmation to the next one, or to the revocation.
 pub(crate) struct Authorization {
     epoch: u64,
     /// When the merchant confirmed, in Unix seconds.
@@ -50,7 +50,7 @@ struct AuthCode {
 pub(crate) struct Grant {
     pub(crate) auth_code: String,
     pub(crate) expires_at: u64,
-    /// Whether the account was authorized already: its notice is then `updateauthorized`.
+    /// Whether the account was authorized before: the notice is then `updateauthorized`.
     pub(crate) renewed: bool,
 }
 
@@ -75,7 +75,7 @@ impl Authorizers {
         authorizers
     }
 
-    /// Adds an account, or renames one; what it granted stays.
+    /// Adds an account, or renames one. Its authorization stays.
     pub(crate) fn add(&mut self, account: Account) {
         let appid = account.appid.clone();
         let before = self.accounts.remove(&appid);
@@ -102,8 +102,9 @@ impl Authorizers {
         })
     }
 
-    /// Confirms for the account, whose tokens of an authorization before are dead from now on. None if there is no
-    /// such account.
+    /// The merchant confirms for the account. None if there is no such account.
+    ///
+    /// The tokens and codes of its earlier authorization end.
     pub(crate) fn authorize(&mut self, now: u64, appid: &str, mint: &mut Mint) -> Option<Grant> {
         let authorizer = self.accounts.get_mut(appid)?;
         self.epochs += 1;
@@ -122,7 +123,7 @@ impl Authorizers {
         })
     }
 
-    /// A code such as a stale notice carries: known, but not to be exchanged any more.
+    /// A code as a stale notice carries it: known and used.
     pub(crate) fn make_spent_code(&mut self, now: u64, appid: &str, mint: &mut Mint) -> String {
         let value = self.make_code(now, appid, mint);
         if let Some(code) = self.codes.get_mut(&value) {
@@ -131,14 +132,17 @@ impl Authorizers {
         value
     }
 
-    /// Ends the account's authorization and all its tokens. False if there was none.
+    /// Ends the account's authorization and all its tokens. False if there is none.
     pub(crate) fn revoke(&mut self, appid: &str) -> bool {
         self.accounts
             .get_mut(appid)
             .is_some_and(|authorizer| authorizer.authorization.take().is_some())
     }
 
-    /// Exchanges a code, once: 61009 when it is none, 61010 when it is used, too old or of an ended authorization.
+    /// Exchanges a code, once.
+    ///
+    /// An unknown code is refused with 61009. If the code is used or expired, or its authorization
+    /// has ended, it is refused with 61010.
     pub(crate) fn query_auth(
         &mut self,
         now: u64,
@@ -169,7 +173,10 @@ impl Authorizers {
         })
     }
 
-    /// Gives a new access token for a refresh token: 61003 when not authorized, 61023 when it is not the live one.
+    /// Gives a new access token for a refresh token.
+    ///
+    /// An account that is not authorized is refused with 61003. A refresh token that is not the
+    /// live one is refused with 61023.
     pub(crate) fn authorizer_token(
         &mut self,
         now: u64,
@@ -199,7 +206,9 @@ impl Authorizers {
         })
     }
 
-    /// The authorized account: 40013 when it cannot be an appid, 61003 when the account granted nothing.
+    /// The account and its authorization.
+    ///
+    /// A text that is no appid is refused with 40013, an account that is not authorized with 61003.
     pub(crate) fn require(&self, appid: &str) -> Result<(&Account, &Authorization), Refusal> {
         let authorizer = self.accounts.get(appid);
         authorizer
@@ -207,12 +216,12 @@ impl Authorizers {
             .ok_or_else(|| not_authorized(appid))
     }
 
-    /// Whose access token this is or was.
+    /// The account that this access token was given for.
     pub(crate) fn owner(&self, access_token: &str) -> Option<&str> {
         self.owners.get(access_token).map(String::as_str)
     }
 
-    /// Whose live access token this is: 40001 or 42001 when it is not good now.
+    /// The account of this access token. A token that is not good now is refused: 40001 or 42001.
     pub(crate) fn check_token(&self, now: u64, access_token: &str) -> Result<&str, Refusal> {
         let appid = self
             .owner(access_token)

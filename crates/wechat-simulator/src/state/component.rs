@@ -1,4 +1,4 @@
-//! The component's own side: verify tickets, component access tokens and pre-auth codes.
+//! The component: verify tickets, component access tokens and pre-auth codes.
 
 use std::collections::HashMap;
 
@@ -9,11 +9,13 @@ use crate::mint::Mint;
 
 /// How long a pre-auth code lives, in seconds.
 pub(crate) const PRE_AUTH_CODE_LIFE_SECS: u64 = 1800;
-/// How long a ticket can be used from its first push on.
+/// How long a ticket is good, from its first push.
 const TICKET_LIFE_SECS: u64 = 12 * 3600;
-/// How many pushes carry one ticket before the next has a new one.
+/// How many pushes carry the same ticket.
 const PUSHES_PER_TICKET: u32 = 2;
-/// How long dead tickets and codes are remembered, so that they are called expired and not unknown.
+/// How long an expired ticket or code is remembered.
+///
+/// Until then it is answered as expired, not unknown.
 const MEMORY_SECS: u64 = 7 * 86_400;
 
 /// Tickets, tokens and pre-auth codes of the one component.
@@ -37,7 +39,7 @@ struct PreAuthCode {
 }
 
 impl Component {
-    /// The ticket for a push now: the current one's second push, or a new one.
+    /// The ticket for the next push: the current one a second time, or a new one.
     pub(crate) fn next_ticket(&mut self, now: u64, mint: &mut Mint) -> String {
         if let Some(current) = self.tickets.last_mut()
             && current.pushes < PUSHES_PER_TICKET
@@ -49,7 +51,7 @@ impl Component {
         self.new_ticket(now, mint)
     }
 
-    /// A ticket never pushed before; the older ones stay good for the rest of their twelve hours.
+    /// A new ticket. Older ones stay good for the rest of their twelve hours.
     pub(crate) fn new_ticket(&mut self, now: u64, mint: &mut Mint) -> String {
         let value = mint.ticket();
         self.tickets
@@ -75,7 +77,7 @@ impl Component {
         Ok(())
     }
 
-    /// Gives a new component access token; the one before lives five minutes more.
+    /// Gives a new component access token. The previous one stays good for five minutes.
     pub(crate) fn issue_token(&mut self, now: u64, mint: &mut Mint) -> String {
         let value = mint.access_token();
         self.tokens.issue(value.clone(), now);
@@ -107,7 +109,7 @@ impl Component {
             .is_some_and(|code| !code.used && now < code.expires_at)
     }
 
-    /// Uses the pre-auth code up.
+    /// Marks the pre-auth code as used.
     pub(crate) fn use_pre_auth_code(&mut self, value: &str) {
         if let Some(code) = self.pre_auth_codes.get_mut(value) {
             code.used = true;

@@ -5,10 +5,10 @@ use crate::errcode::Refusal;
 /// WeChat counts days and months in Beijing time.
 const BEIJING_OFFSET_SECS: u64 = 8 * 3600;
 const DAY_SECS: u64 = 86_400;
-/// Quotas can be cleared this often in a month.
+/// How many times a month quotas can be cleared.
 const CLEARS_PER_MONTH: u32 = 10;
 
-/// What has been used of the day's calls and the month's clearings.
+/// The calls used today and the clearings used this month.
 #[derive(Default)]
 pub(crate) struct Quota {
     day: u64,
@@ -18,7 +18,7 @@ pub(crate) struct Quota {
 }
 
 impl Quota {
-    /// Counts one call against `daily`: 45009 when the day's are used up.
+    /// Counts one call. If `daily` calls are used already, it is refused with 45009.
     pub(crate) fn spend(&mut self, now: u64, daily: u64) -> Result<(), Refusal> {
         let today = beijing_day(now);
         if self.day != today {
@@ -32,7 +32,7 @@ impl Quota {
         Ok(())
     }
 
-    /// Gives the day's calls back: 48006 after ten times in a month.
+    /// Sets the day's used calls to zero. The eleventh time in a month it is refused with 48006.
     pub(crate) fn clear(&mut self, now: u64) -> Result<(), Refusal> {
         let month = month_number(beijing_day(now));
         if self.month != month {

@@ -1,12 +1,12 @@
-//! The access tokens of one owner: what WeChat gave, when each ends, and which are still good.
+//! The access tokens of one owner: what WeChat gave, when each expires, which are good.
 
 use crate::errcode::Refusal;
 
 /// How long an access token lives, in seconds.
 pub(crate) const LIFE_SECS: u64 = 7200;
-/// How long the token before stays good once a new one is given.
+/// How long the previous token stays good after a new one is given.
 const OVERLAP_SECS: u64 = 300;
-/// How long a dead token is remembered, so that it is answered with 42001 and not with 40001.
+/// How long an expired token is remembered: until then it is answered with 42001, not 40001.
 const MEMORY_SECS: u64 = 86_400;
 
 /// Every access token given to one owner in one authorization, oldest first.
@@ -20,7 +20,9 @@ struct AccessToken {
 }
 
 impl AccessTokens {
-    /// Gives a new token; the ones before live five minutes more at most. Answers those that are forgotten.
+    /// Gives a new token. Earlier ones stay good for five minutes at most.
+    ///
+    /// Returns the tokens that are forgotten by now.
     pub(crate) fn issue(&mut self, value: String, now: u64) -> Vec<String> {
         let is_forgotten = |token: &mut AccessToken| token.expires_at + MEMORY_SECS <= now;
         let forgotten = self.0.extract_if(.., is_forgotten);
@@ -36,7 +38,9 @@ impl AccessTokens {
         forgotten
     }
 
-    /// Says whether `value` is good now: 40001 when unknown or no longer the latest, 42001 when its life is over.
+    /// Says whether `value` is good now.
+    ///
+    /// An unknown or replaced token is refused with 40001, an expired one with 42001.
     pub(crate) fn check(&self, value: &str, now: u64) -> Result<(), Refusal> {
         let token = self
             .0
@@ -52,7 +56,7 @@ impl AccessTokens {
         }
     }
 
-    /// The token given last, good or not.
+    /// The latest token, good or not.
     pub(crate) fn newest(&self) -> Option<&str> {
         self.0.last().map(|token| token.value.as_str())
     }

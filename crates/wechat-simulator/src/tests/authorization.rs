@@ -1,4 +1,4 @@
-//! The authorization pages and what follows from the merchant's decision.
+//! The authorization pages, and what the merchant's decision changes.
 
 use serde_json::json;
 
@@ -18,7 +18,7 @@ async fn link(world: &World, page: &str, rest: &str) -> String {
     )
 }
 
-/// The page as a browser gets it that comes from `referer`.
+/// The page that a browser gets if it comes from `referer`.
 async fn open(world: &World, path: &str, referer: Option<&str>) -> String {
     let mut request = world.client.get(format!("{}{path}", world.base));
     if let Some(referer) = referer {

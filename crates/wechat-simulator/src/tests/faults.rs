@@ -1,4 +1,4 @@
-//! Each kind of fault, as a client meets it.
+//! Each kind of fault, as a client sees it.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ async fn spoil(world: &World, fault: Value) {
     world.call("/_sim/faults", fault).await;
 }
 
-/// A code and the path and body that exchange it.
+/// The path and body of a call that exchanges a new code.
 async fn exchange(world: &World) -> (String, Value) {
     let token = world.component_token().await;
     let code = world.simulator.authorize_unpushed(SHOP).unwrap().auth_code;

@@ -1,4 +1,4 @@
-//! Pushes as a receiver meets them, and pushes on order.
+//! Pushes as a receiver sees them, and ordered pushes.
 
 use serde_json::json;
 
@@ -41,7 +41,7 @@ async fn success_ends_the_tries() {
 }
 
 #[tokio::test]
-async fn nobody_there_counts_as_three_attempts_without_a_status() {
+async fn an_unreachable_receiver_counts_as_three_attempts_without_a_status() {
     let world = World::start().await;
     assert_eq!(world.simulator.push_ticket().await.attempts, []);
     world.simulator.set_events_url("http://127.0.0.1:1/events");
