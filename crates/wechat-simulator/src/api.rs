@@ -13,13 +13,13 @@ use futures_util::stream;
 use serde_json::{Map, Value, json};
 
 use crate::clock::sleep_real;
+use crate::endpoint::{self, Endpoint};
 use crate::errcode::Refusal;
 use crate::fault::{FaultEffect, Stroke};
 use crate::simulator::Simulator;
+use crate::state::State as Wechat;
 
-mod endpoint;
-
-use endpoint::Endpoint;
+mod answer;
 
 /// Longest body that is read.
 const MAX_BODY_LEN: usize = 1024 * 1024;
@@ -39,14 +39,16 @@ pub(crate) struct Call {
 }
 
 async fn call(State(simulator): State<Simulator>, request: Request) -> Response {
-    let name = endpoint_name(request.uri().path());
-    let stroke = {
-        let mut state = simulator.state();
-        *state.calls.entry(name.clone()).or_default() += 1;
-        state.faults.strike(&name)
-    };
+    let name = endpoint::name(request.uri().path()).to_owned();
+    *simulator.state().calls.entry(name.clone()).or_default() += 1;
     let Some(call) = read(request).await else {
         return cut_off();
+    };
+    let stroke = {
+        let now = simulator.clock().now();
+        let state = &mut *simulator.state();
+        let account = named_account(state, &call);
+        state.faults.strike(now, &name, account.as_deref())
     };
     // In a task of its own: if the caller hangs up, the call takes effect all the same.
     let handled = tokio::spawn(async move { handle(&simulator, &call, &name, stroke).await });
@@ -56,8 +58,19 @@ async fn call(State(simulator): State<Simulator>, request: Request) -> Response 
 async fn handle(simulator: &Simulator, call: &Call, name: &str, stroke: Stroke) -> Response {
     sleep_real(stroke.delay).await;
     let response = match stroke.effect {
-        None => answer(simulator, call, name),
-        Some(FaultEffect::Errcode(errcode)) => refuse(simulator, Refusal(errcode), call, name),
+        None => json_answer(answer(simulator, call, name).to_string()),
+        Some(FaultEffect::Patch(patch)) => json_answer(patch.apply(answer(simulator, call, name))),
+        Some(FaultEffect::Errcode(errcode)) => {
+            json_answer(refuse(simulator, Refusal(errcode), call, name).to_string())
+        }
+        Some(FaultEffect::ErrcodeText(text)) => {
+            let refusal = Refusal(text.parse().unwrap_or(-1));
+            let mut refused = refuse(simulator, refusal, call, name);
+            if let Some(errcode) = refused.get_mut("errcode") {
+                *errcode = Value::String(text);
+            }
+            json_answer(refused.to_string())
+        }
         Some(FaultEffect::HttpStatus(status)) => StatusCode::from_u16(status)
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
             .into_response(),
@@ -72,10 +85,22 @@ async fn handle(simulator: &Simulator, call: &Call, name: &str, stroke: Stroke) 
     response
 }
 
-/// The last segment of the path, without a version: `api_query_auth`, `clear_quota`.
-fn endpoint_name(path: &str) -> String {
-    let path = path.strip_suffix("/v2").unwrap_or(path);
-    path.rsplit('/').next().unwrap_or_default().to_owned()
+/// The account that the call names, as far as a fault needs it; it may be an unknown one.
+fn named_account(state: &Wechat, call: &Call) -> Option<String> {
+    if !state.faults.concern_an_account() {
+        return None;
+    }
+    let body = json_body(&call.body).unwrap_or_default();
+    let field = |name| body.get(name).and_then(Value::as_str);
+    if call.endpoint == Some(Endpoint::QueryAuth) {
+        let account = state
+            .authorizers
+            .account_of_code(field("authorization_code")?);
+        return account.map(ToOwned::to_owned);
+    }
+    let owner = || state.authorizers.owner(call.token.as_deref()?);
+    let named = field("authorizer_appid").or_else(|| field("appid"));
+    named.or_else(owner).map(ToOwned::to_owned)
 }
 
 /// None if the caller hung up, or the body is too long.
@@ -99,11 +124,11 @@ async fn read(request: Request) -> Option<Call> {
     })
 }
 
-fn answer(simulator: &Simulator, call: &Call, name: &str) -> Response {
+fn answer(simulator: &Simulator, call: &Call, name: &str) -> Value {
     match effect(simulator, call) {
         Ok(value) => {
             tracing::info!(endpoint = name, "answered");
-            json_answer(&value)
+            value
         }
         Err(refusal) => refuse(simulator, refusal, call, name),
     }
@@ -123,7 +148,7 @@ fn effect(simulator: &Simulator, call: &Call) -> Result<Value, Refusal> {
         return Err(Refusal::CLIENT_IP);
     }
     let body = json_body(&call.body)?;
-    let value = endpoint.answer(state, now, call.token.as_deref(), &body)?;
+    let value = answer::to(endpoint, state, now, call.token.as_deref(), &body)?;
     if endpoint == Endpoint::StartPushTicket {
         let simulator = simulator.clone();
         tokio::spawn(async move { simulator.push_ticket().await });
@@ -139,7 +164,7 @@ fn json_body(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
 }
 
 /// WeChat's error answer: HTTP 200 and the code.
-fn refuse(simulator: &Simulator, refusal: Refusal, call: &Call, name: &str) -> Response {
+fn refuse(simulator: &Simulator, refusal: Refusal, call: &Call, name: &str) -> Value {
     let errcode = refusal.0;
     tracing::info!(endpoint = name, errcode, "refused");
     let mut errmsg = refusal.errmsg().to_owned();
@@ -148,14 +173,14 @@ fn refuse(simulator: &Simulator, refusal: Refusal, call: &Call, name: &str) -> R
         errmsg = format!("{errmsg} requestIP: {}", ip.as_deref().unwrap_or("unknown"));
     }
     let rid = simulator.state().mint.rid();
-    json_answer(&json!({"errcode": errcode, "errmsg": format!("{errmsg} rid: {rid}")}))
+    json!({"errcode": errcode, "errmsg": format!("{errmsg} rid: {rid}")})
 }
 
-fn json_answer(value: &Value) -> Response {
+fn json_answer(body: impl Into<Body>) -> Response {
     let mut headers = HeaderMap::new();
     let json = HeaderValue::from_static("application/json; encoding=utf-8");
     headers.insert(header::CONTENT_TYPE, json);
-    (headers, value.to_string()).into_response()
+    (headers, body.into()).into_response()
 }
 
 /// An answer whose body fails before its first byte: the server closes the connection and sends

@@ -27,7 +27,10 @@ pub(crate) fn routes() -> Router<Simulator> {
         .route("/_sim/calls", get(calls))
         .route("/_sim/calls/reset", post(reset_calls))
         .route("/_sim/clock", get(clock).post(set_clock))
-        .route("/_sim/faults", post(faults))
+        .route(
+            "/_sim/faults",
+            get(faults).post(add_fault).delete(clear_faults),
+        )
         .route("/_sim/message", post(push::message))
         .route("/_sim/messages", get(messages))
         .route("/_sim/push", post(push::push))
@@ -89,9 +92,20 @@ async fn reset_calls(State(simulator): State<Simulator>) -> Json<Value> {
     done()
 }
 
-async fn faults(State(simulator): State<Simulator>, body: Bytes) -> Answer {
-    simulator.fault(read::<Fault>(&body)?);
+async fn faults(State(simulator): State<Simulator>) -> Json<Value> {
+    Json(json!(simulator.faults()))
+}
+
+async fn add_fault(State(simulator): State<Simulator>, body: Bytes) -> Answer {
+    let fault: Fault = read(&body)?;
+    let added = simulator.try_fault(fault);
+    added.map_err(|error| ControlError::bad_request(error.to_string()))?;
     Ok(done())
+}
+
+async fn clear_faults(State(simulator): State<Simulator>) -> Json<Value> {
+    simulator.clear_faults();
+    done()
 }
 
 async fn messages(State(simulator): State<Simulator>) -> Json<Value> {

@@ -1,17 +1,32 @@
 //! Ordered failures of the next calls to an endpoint.
 
+use std::fmt;
 use std::time::Duration;
 
-use serde::Deserialize;
+use crate::endpoint::{self, Endpoint};
+
+mod body;
+mod patch;
+mod pending;
+
+pub use patch::AnswerPatch;
+pub(crate) use pending::{Faults, Stroke};
 
 /// Spoils the next calls to one endpoint. Deserializes from the body of `POST /_sim/faults`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(from = "FaultBody")]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "body::FaultBody")]
 pub struct Fault {
     /// The last segment of the endpoint's path, such as `api_query_auth`, or `*` for any.
     pub endpoint: String,
+    /// Spoils only the calls that name this account. None: any call.
+    ///
+    /// A call names an account by `authorizer_appid`, by an authorization code that belongs to it,
+    /// or by its authorizer access token.
+    pub authorizer_appid: Option<String>,
     /// How many calls are spoiled.
     pub times: u32,
+    /// For how many seconds of the simulator's clock the fault lasts. None: until it is used up.
+    pub lasts_secs: Option<u64>,
     /// Real time that passes before anything else happens.
     pub delay: Duration,
     /// What happens to the call after the delay. None: it goes through.
@@ -27,6 +42,8 @@ pub struct Fault {
 pub enum FaultEffect {
     /// WeChat refuses with this `errcode`; nothing happens.
     Errcode(i64),
+    /// WeChat refuses with an `errcode` that is a string in the answer; nothing happens.
+    ErrcodeText(String),
     /// An empty answer with this HTTP status, as from a gateway; nothing happens.
     HttpStatus(u16),
     /// The call takes effect, then the connection closes without an answer.
@@ -35,17 +52,50 @@ pub enum FaultEffect {
     Reset,
     /// HTTP 200 with this body; nothing happens.
     Body(String),
+    /// The call takes effect, or is refused, as usual. Its answer is patched.
+    Patch(AnswerPatch),
 }
+
+/// Why a fault is refused: it could never spoil a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FaultError {
+    /// No endpoint has this name.
+    UnknownEndpoint(String),
+    /// The fault names an account, but no call to this endpoint does.
+    NoAccount(String),
+    /// `times` or `lasts_secs` is 0.
+    NoCalls,
+    /// There is neither an effect nor a delay.
+    NoEffect,
+    /// No HTTP answer can have this status.
+    HttpStatus(u16),
+}
+
+impl fmt::Display for FaultError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownEndpoint(name) => {
+                let known = endpoint::names().join(", ");
+                write!(f, "no endpoint is named {name:?}; known are *, {known}")
+            }
+            Self::NoAccount(name) => write!(f, "no call to {name} names an authorizer_appid"),
+            Self::NoCalls => f.write_str("times and lasts_secs must be at least 1"),
+            Self::NoEffect => f.write_str("the fault has neither an effect nor a delay"),
+            Self::HttpStatus(status) => {
+                write!(f, "http_status is {status}, not one of 200 to 599")
+            }
+        }
+    }
+}
+
+impl std::error::Error for FaultError {}
 
 impl Fault {
     /// Spoils one call to `endpoint`.
     pub fn new(endpoint: &str, effect: FaultEffect) -> Self {
         Self {
-            endpoint: endpoint.to_owned(),
-            times: 1,
-            delay: Duration::ZERO,
             effect: Some(effect),
-            answer_delay: Duration::ZERO,
+            ..Self::delay(endpoint, Duration::ZERO)
         }
     }
 
@@ -53,7 +103,9 @@ impl Fault {
     pub fn delay(endpoint: &str, delay: Duration) -> Self {
         Self {
             endpoint: endpoint.to_owned(),
+            authorizer_appid: None,
             times: 1,
+            lasts_secs: None,
             delay,
             effect: None,
             answer_delay: Duration::ZERO,
@@ -68,10 +120,34 @@ impl Fault {
         }
     }
 
+    /// Lets one call to `endpoint` through and patches its answer.
+    pub fn patch(endpoint: &str, patch: AnswerPatch) -> Self {
+        Self::new(endpoint, FaultEffect::Patch(patch))
+    }
+
+    /// Spoils only calls that name this account.
+    #[must_use]
+    pub fn for_account(self, authorizer_appid: &str) -> Self {
+        Self {
+            authorizer_appid: Some(authorizer_appid.to_owned()),
+            ..self
+        }
+    }
+
     /// Spoils `times` calls instead of one.
     #[must_use]
     pub fn times(self, times: u32) -> Self {
         Self { times, ..self }
+    }
+
+    /// Spoils every call for this many seconds of the simulator's clock.
+    #[must_use]
+    pub fn lasting(self, secs: u64) -> Self {
+        Self {
+            times: u32::MAX,
+            lasts_secs: Some(secs),
+            ..self
+        }
     }
 
     /// Lets `delay` pass first.
@@ -80,146 +156,30 @@ impl Fault {
         Self { delay, ..self }
     }
 
-    fn hits(&self, endpoint: &str) -> bool {
-        self.times > 0 && (self.endpoint == "*" || self.endpoint == endpoint)
-    }
-}
-
-/// The remaining faults, oldest first.
-#[derive(Default)]
-pub(crate) struct Faults(Vec<Fault>);
-
-impl Faults {
-    pub(crate) fn add(&mut self, fault: Fault) {
-        self.0.push(fault);
-    }
-
-    /// Takes the faults of one call: the first with an effect, and the first pure delay.
-    pub(crate) fn strike(&mut self, endpoint: &str) -> Stroke {
-        let mut stroke = Stroke::default();
-        for with_effect in [true, false] {
-            let next = self
-                .0
-                .iter_mut()
-                .find(|fault| fault.effect.is_some() == with_effect && fault.hits(endpoint));
-            if let Some(fault) = next {
-                fault.times -= 1;
-                stroke.delay += fault.delay;
-                stroke.answer_delay += fault.answer_delay;
-                stroke.effect = stroke.effect.or_else(|| fault.effect.clone());
+    /// Refuses a fault that could never spoil a call.
+    ///
+    /// # Errors
+    /// Every variant of [`FaultError`].
+    pub fn check(&self) -> Result<(), FaultError> {
+        let endpoint = Endpoint::named(&self.endpoint);
+        if endpoint.is_none() && self.endpoint != "*" {
+            return Err(FaultError::UnknownEndpoint(self.endpoint.clone()));
+        }
+        let names_an_account = endpoint.is_none_or(Endpoint::names_an_account);
+        if self.authorizer_appid.is_some() && !names_an_account {
+            return Err(FaultError::NoAccount(self.endpoint.clone()));
+        }
+        if self.times == 0 || self.lasts_secs == Some(0) {
+            return Err(FaultError::NoCalls);
+        }
+        match self.effect {
+            None if self.delay.is_zero() && self.answer_delay.is_zero() => {
+                Err(FaultError::NoEffect)
             }
+            Some(FaultEffect::HttpStatus(status)) if !(200..600).contains(&status) => {
+                Err(FaultError::HttpStatus(status))
+            }
+            _ => Ok(()),
         }
-        self.0.retain(|fault| fault.times > 0);
-        stroke
-    }
-}
-
-/// The faults of one call, put together.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stroke {
-    pub(crate) delay: Duration,
-    pub(crate) effect: Option<FaultEffect>,
-    pub(crate) answer_delay: Duration,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FaultBody {
-    endpoint: String,
-    #[serde(default = "once")]
-    times: u32,
-    #[serde(default)]
-    delay_ms: u64,
-    #[serde(default)]
-    answer_delay_ms: u64,
-    errcode: Option<i64>,
-    http_status: Option<u16>,
-    #[serde(default)]
-    answer_lost: bool,
-    #[serde(default)]
-    reset: bool,
-    body: Option<String>,
-}
-
-fn once() -> u32 {
-    1
-}
-
-impl From<FaultBody> for Fault {
-    fn from(body: FaultBody) -> Self {
-        let effect = (body.answer_lost.then_some(FaultEffect::AnswerLost))
-            .or(body.reset.then_some(FaultEffect::Reset))
-            .or(body.errcode.map(FaultEffect::Errcode))
-            .or(body.http_status.map(FaultEffect::HttpStatus))
-            .or(body.body.map(FaultEffect::Body));
-        Self {
-            endpoint: body.endpoint,
-            times: body.times,
-            delay: Duration::from_millis(body.delay_ms),
-            effect,
-            answer_delay: Duration::from_millis(body.answer_delay_ms),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fault_strikes_its_endpoint_as_often_as_told() {
-        let mut faults = Faults::default();
-        let fault = Fault::new("api_query_auth", FaultEffect::Errcode(-1));
-        faults.add(fault.times(2));
-        assert_eq!(faults.strike("api_component_token"), Stroke::default());
-        for _ in 0..2 {
-            let effect = faults.strike("api_query_auth").effect;
-            assert_eq!(effect, Some(FaultEffect::Errcode(-1)));
-        }
-        assert_eq!(faults.strike("api_query_auth"), Stroke::default());
-    }
-
-    #[test]
-    fn a_delay_combines_with_another_fault() {
-        let mut faults = Faults::default();
-        let second = Duration::from_secs(1);
-        faults.add(Fault::delay("*", second));
-        faults.add(Fault::new("send", FaultEffect::Reset).after(second));
-        let expected = Stroke {
-            delay: second * 2,
-            effect: Some(FaultEffect::Reset),
-            answer_delay: Duration::ZERO,
-        };
-        assert_eq!(faults.strike("send"), expected);
-        assert_eq!(faults.strike("send"), Stroke::default());
-    }
-
-    #[test]
-    fn every_form_of_the_control_api_is_understood() {
-        let cases = [
-            (
-                r#"{"endpoint":"a","errcode":45009}"#,
-                Some(FaultEffect::Errcode(45009)),
-            ),
-            (
-                r#"{"endpoint":"a","http_status":500}"#,
-                Some(FaultEffect::HttpStatus(500)),
-            ),
-            (
-                r#"{"endpoint":"a","answer_lost":true}"#,
-                Some(FaultEffect::AnswerLost),
-            ),
-            (r#"{"endpoint":"a","reset":true}"#, Some(FaultEffect::Reset)),
-            (
-                r#"{"endpoint":"a","body":"x"}"#,
-                Some(FaultEffect::Body("x".into())),
-            ),
-            (r#"{"endpoint":"a","delay_ms":6000}"#, None),
-        ];
-        for (json, effect) in cases {
-            let fault: Fault = serde_json::from_str(json).unwrap();
-            assert_eq!((fault.times, fault.effect), (1, effect), "{json}");
-        }
-        assert!(serde_json::from_str::<Fault>(r#"{"endpoint":"a","tmies":2}"#).is_err());
     }
 }

@@ -9,11 +9,11 @@
 //! - [`clock`]: Unix seconds, the only reader of the system's clock
 //! - `settings`: the console's settings; `simulator`: [`Simulator`], which a test calls
 //! - `server`: all routes in one router
-//! - `api`: the endpoints of `api.weixin.qq.com`; `api/endpoint` has one function for each
+//! - `api`: the endpoints of `api.weixin.qq.com`; `api/answer` has one function for each
 //! - `pages`: the authorization page of PC and mobile, and the merchant's decision
 //! - `push`: seals and delivers tickets, notices and messages; `control`: the calls below
 //! - `state`: all rules, without I/O; `fault`: ordered failures; `mint`: random values
-//! - `cipher`: seals and opens pushes; `errcode`: WeChat's error codes
+//! - `cipher`: seals and opens pushes; `endpoint`: paths and names; `errcode`: WeChat's error codes
 //!
 //! # WeChat's side
 //!
@@ -45,15 +45,21 @@
 //!   their path (`clear_quota` for its version 2 too). Failed calls count, pages do not.
 //!   `POST /_sim/calls/reset` starts from zero.
 //! - `POST /_sim/faults` spoils the next calls to an endpoint, or to any (`"*"`). One of
-//!   `{"endpoint": "api_query_auth", "errcode": -1}` (refused),
+//!   `{"endpoint": "api_query_auth", "errcode": -1}` (refused; `"61003"` gives a string),
 //!   `{.., "http_status": 500}` (an empty answer with this status),
 //!   `{.., "body": "garbage"}` (HTTP 200 with this body),
 //!   `{.., "reset": true}` (the connection closes and nothing has happened),
 //!   `{.., "answer_lost": true}` (the call takes effect, then the connection closes),
+//!   `{.., "set"?: {"/authorization_info/func_info": null}, "remove"?: ["/expires_in"],
+//!   "raw"?: {"/authorizer_info/nick_name": "\"\\ud83d\""}, "raw_base64"?: {"/list": "/w=="}}` (the
+//!   call takes effect; its answer is patched by JSON pointer, see [`AnswerPatch`]),
 //!   `{.., "delay_ms": 6000}` (real time; alone, or before any of the others),
 //!   `{.., "answer_delay_ms": 6000}` (real time between effect and answer).
-//!   `times`? is the number of spoiled calls, 1 by default. If the caller hangs up meanwhile, the
-//!   effect stays.
+//!   `times`? is the number of spoiled calls, 1 by default. With `lasts_secs`? the fault ends by the
+//!   simulator's clock, and spoils any number of calls by default. With `authorizer_appid`? it
+//!   spoils only calls that name this account. If the caller hangs up meanwhile, the effect stays.
+//!   A fault that could never spoil a call is refused. `GET` lists the remaining faults in the same
+//!   form, `DELETE` drops them all.
 //! - `POST /_sim/push` pushes to the event URL. It answers
 //!   `{"attempts": [{"status": 200, "body_is_success": true}], "delivered": true}`.
 //!   `{"info_type": ..}` is `component_verify_ticket` (`ticket`?, by default a new one),
@@ -94,6 +100,7 @@ mod server;
 
 // What both use.
 mod cipher;
+mod endpoint;
 mod errcode;
 mod fault;
 mod mint;
@@ -103,7 +110,7 @@ mod state;
 mod tests;
 
 pub use clock::SimClock;
-pub use fault::{Fault, FaultEffect};
+pub use fault::{AnswerPatch, Fault, FaultEffect, FaultError};
 pub use push::{Attempt, MessageOutcome, PushOutcome, SealedPush};
 pub use settings::Settings;
 pub use simulator::{AuthorizerView, Consent, SimError, Simulator, UnpushedConsent};

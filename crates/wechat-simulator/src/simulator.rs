@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use reqwest::Client;
 
 use crate::clock::SimClock;
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultError};
 use crate::mint::Mint;
 use crate::push;
 use crate::settings::Settings;
@@ -140,9 +140,33 @@ impl Simulator {
         self.state().messages.clone()
     }
 
-    /// Spoils calls to come.
+    /// Spoils calls to come. A fault that [`try_fault`](Self::try_fault) refuses is only logged.
     pub fn fault(&self, fault: Fault) {
-        self.state().faults.add(fault);
+        if let Err(error) = self.try_fault(fault) {
+            tracing::error!(%error, "the fault is refused");
+        }
+    }
+
+    /// Spoils calls to come.
+    ///
+    /// # Errors
+    /// Those of [`Fault::check`].
+    pub fn try_fault(&self, fault: Fault) -> Result<(), FaultError> {
+        fault.check()?;
+        let now = self.0.clock.now();
+        self.state().faults.add(now, fault);
+        Ok(())
+    }
+
+    /// The remaining faults, oldest first.
+    pub fn faults(&self) -> Vec<Fault> {
+        let now = self.0.clock.now();
+        self.state().faults.remaining(now)
+    }
+
+    /// Drops all remaining faults.
+    pub fn clear_faults(&self) {
+        self.state().faults.clear();
     }
 
     /// What WeChat knows of the account; None if there is no such account.

@@ -216,6 +216,11 @@ impl Authorizers {
             .ok_or_else(|| not_authorized(appid))
     }
 
+    /// The account that this authorization code was made for.
+    pub(crate) fn account_of_code(&self, code: &str) -> Option<&str> {
+        self.codes.get(code).map(|code| code.appid.as_str())
+    }
+
     /// The account that this access token was given for.
     pub(crate) fn owner(&self, access_token: &str) -> Option<&str> {
         self.owners.get(access_token).map(String::as_str)

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::endpoint::Endpoint;
 use crate::errcode::Refusal;
 use crate::state::authorizers::TokenPair;
 use crate::state::component::PRE_AUTH_CODE_LIFE_SECS;
@@ -14,64 +15,29 @@ const MAX_PAGE_LEN: u64 = 500;
 type Body = Map<String, Value>;
 type Answer = Result<Value, Refusal>;
 
-/// A call that the simulator answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Endpoint {
-    StartPushTicket,
-    ComponentToken,
-    CreatePreauthcode,
-    QueryAuth,
-    AuthorizerToken,
-    GetAuthorizerInfo,
-    GetAuthorizerList,
-    ClearQuota,
-    ClearQuotaV2,
-    CustomSend,
-}
-
-impl Endpoint {
-    /// The endpoint at this path.
-    pub(crate) fn at(path: &str) -> Option<Self> {
-        let path = path.strip_prefix("/cgi-bin/")?;
-        Some(match path {
-            "component/api_start_push_ticket" => Self::StartPushTicket,
-            "component/api_component_token" => Self::ComponentToken,
-            "component/api_create_preauthcode" => Self::CreatePreauthcode,
-            "component/api_query_auth" => Self::QueryAuth,
-            "component/api_authorizer_token" => Self::AuthorizerToken,
-            "component/api_get_authorizer_info" => Self::GetAuthorizerInfo,
-            "component/api_get_authorizer_list" => Self::GetAuthorizerList,
-            "clear_quota" | "component/clear_quota" => Self::ClearQuota,
-            "component/clear_quota/v2" => Self::ClearQuotaV2,
-            "message/custom/send" => Self::CustomSend,
-            _ => return None,
-        })
+/// Checks a call to the endpoint and carries it out.
+pub(super) fn to(
+    endpoint: Endpoint,
+    state: &mut State,
+    now: u64,
+    token: Option<&str>,
+    body: &Body,
+) -> Answer {
+    match endpoint {
+        Endpoint::StartPushTicket => return start_push_ticket(state, body),
+        Endpoint::ComponentToken => return component_token(state, now, body),
+        Endpoint::ClearQuotaV2 => return clear_quota_v2(state, now, body),
+        Endpoint::ClearQuota => return clear_quota(state, now, token, body),
+        Endpoint::CustomSend => return custom_send(state, now, token, body),
+        _ => check_component_token(state, now, token)?,
     }
-
-    /// Checks the call and does what it asks for.
-    pub(crate) fn answer(
-        self,
-        state: &mut State,
-        now: u64,
-        token: Option<&str>,
-        body: &Body,
-    ) -> Answer {
-        match self {
-            Self::StartPushTicket => return start_push_ticket(state, body),
-            Self::ComponentToken => return component_token(state, now, body),
-            Self::ClearQuotaV2 => return clear_quota_v2(state, now, body),
-            Self::ClearQuota => return clear_quota(state, now, token, body),
-            Self::CustomSend => return custom_send(state, now, token, body),
-            _ => check_component_token(state, now, token)?,
-        }
-        check_component_appid(state, body)?;
-        match self {
-            Self::CreatePreauthcode => Ok(create_preauthcode(state, now)),
-            Self::QueryAuth => query_auth(state, now, body),
-            Self::AuthorizerToken => authorizer_token(state, now, body),
-            Self::GetAuthorizerInfo => get_authorizer_info(state, body),
-            _ => get_authorizer_list(state, body),
-        }
+    check_component_appid(state, body)?;
+    match endpoint {
+        Endpoint::CreatePreauthcode => Ok(create_preauthcode(state, now)),
+        Endpoint::QueryAuth => query_auth(state, now, body),
+        Endpoint::AuthorizerToken => authorizer_token(state, now, body),
+        Endpoint::GetAuthorizerInfo => get_authorizer_info(state, body),
+        _ => get_authorizer_list(state, body),
     }
 }
 
