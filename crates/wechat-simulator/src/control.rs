@@ -14,16 +14,16 @@ use serde_json::{Value, json};
 
 use crate::fault::Fault;
 use crate::simulator::{SimError, Simulator};
-use crate::state::account::{AccountKind, is_appid};
 
+mod accounts;
 mod push;
 mod settings;
 
 /// Every control call. The consent page's form is with the pages.
 pub(crate) fn routes() -> Router<Simulator> {
     Router::new()
-        .route("/_sim/accounts", post(accounts))
-        .route("/_sim/authorize", post(authorize))
+        .route("/_sim/accounts", post(accounts::add))
+        .route("/_sim/authorize", post(accounts::authorize))
         .route("/_sim/calls", get(calls))
         .route("/_sim/calls/reset", post(reset_calls))
         .route("/_sim/clock", get(clock).post(set_clock))
@@ -34,9 +34,10 @@ pub(crate) fn routes() -> Router<Simulator> {
         .route("/_sim/message", post(push::message))
         .route("/_sim/messages", get(messages))
         .route("/_sim/push", post(push::push))
-        .route("/_sim/revoke", post(revoke))
+        .route("/_sim/revoke", post(accounts::revoke))
         .route("/_sim/settings", post(settings::change))
         .route("/_sim/state", get(state))
+        .route("/_sim/status", post(accounts::set_status))
 }
 
 /// A refused control call: 400 or 404 and `{"error": ".."}`.
@@ -58,7 +59,9 @@ impl From<SimError> for ControlError {
     fn from(error: SimError) -> Self {
         let status = match error {
             SimError::UnknownAccount => StatusCode::NOT_FOUND,
-            SimError::NotAuthorized | SimError::PreAuthCode => StatusCode::BAD_REQUEST,
+            SimError::NotAuthorized | SimError::PreAuthCode | SimError::NotServed => {
+                StatusCode::BAD_REQUEST
+            }
         };
         let message = error.to_string();
         Self { status, message }
@@ -114,73 +117,6 @@ async fn messages(State(simulator): State<Simulator>) -> Json<Value> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewAccount {
-    appid: String,
-    name: String,
-    kind: AccountKind,
-}
-
-async fn accounts(State(simulator): State<Simulator>, body: Bytes) -> Answer {
-    let account: NewAccount = read(&body)?;
-    if !is_appid(&account.appid) {
-        return Err(ControlError::bad_request(
-            "appid is wx and 16 lower-case hexadecimal digits",
-        ));
-    }
-    simulator.add_account(&account.appid, &account.name, account.kind);
-    Ok(done())
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Authorize {
-    authorizer_appid: String,
-    pre_auth_code: Option<String>,
-    #[serde(default = "pushed")]
-    push: bool,
-}
-
-fn pushed() -> bool {
-    true
-}
-
-async fn authorize(State(simulator): State<Simulator>, body: Bytes) -> Answer {
-    let order: Authorize = read(&body)?;
-    let granted = match &order.pre_auth_code {
-        Some(code) => simulator.consent_unpushed(code, &order.authorizer_appid)?,
-        None => simulator.authorize_unpushed(&order.authorizer_appid)?,
-    };
-    let mut answer = json!({
-        "auth_code": granted.auth_code,
-        "expires_in": granted.expires_in,
-    });
-    if let (true, Some(answer)) = (order.push, answer.as_object_mut()) {
-        let push = simulator.push_xml(&granted.notice).await;
-        answer.insert("push".to_owned(), json!(push));
-    }
-    Ok(Json(answer))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Revoke {
-    authorizer_appid: String,
-    #[serde(default = "pushed")]
-    push: bool,
-}
-
-async fn revoke(State(simulator): State<Simulator>, body: Bytes) -> Answer {
-    let order: Revoke = read(&body)?;
-    if order.push {
-        let push = simulator.revoke(&order.authorizer_appid).await?;
-        return Ok(Json(json!(push)));
-    }
-    simulator.revoke_unpushed(&order.authorizer_appid)?;
-    Ok(done())
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Moved {
     advance_secs: Option<u64>,
     now: Option<u64>,
@@ -215,8 +151,10 @@ async fn state(State(simulator): State<Simulator>) -> Json<Value> {
                 "nick_name": authorizer.account.nick_name,
                 "user_name": authorizer.account.user_name(),
                 "kind": authorizer.account.kind,
+                "status": authorizer.status,
                 "authorized": granted.is_some(),
                 "auth_time": granted.map(|granted| granted.auth_time),
+                "permission_sets": granted.map(|granted| &granted.permission_sets),
                 "code_exchanged": granted.is_some_and(|granted| granted.refresh_token.is_some()),
             })
         })

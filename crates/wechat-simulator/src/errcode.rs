@@ -23,6 +23,7 @@ impl Refusal {
     pub(crate) const DAILY_QUOTA: Self = Self(45009);
     pub(crate) const DATA_FORMAT: Self = Self(47001);
     pub(crate) const CLEAR_QUOTA_USED_UP: Self = Self(48006);
+    pub(crate) const USER_LIMITED: Self = Self(50002);
     pub(crate) const NOT_AUTHORIZED: Self = Self(61003);
     pub(crate) const CLIENT_IP: Self = Self(61004);
     pub(crate) const TICKET_EXPIRED: Self = Self(61005);
@@ -56,6 +57,7 @@ impl Refusal {
             47001 => "data format error",
             48001 => "api unauthorized",
             48006 => "forbid to clear quota because of reaching the limit",
+            50002 => "user limited",
             61003 => "component is not authorized by this account",
             61004 => "access clientip is not registered",
             61005 => "component ticket is expired",

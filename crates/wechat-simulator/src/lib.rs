@@ -23,7 +23,8 @@
 //! `/cgi-bin/message/custom/send` as a business call, which needs a good authorizer access token.
 //!
 //! Pages: `/cgi-bin/componentloginpage`, `/wxaopen/safe/bindcomponent`, `/safe/bindcomponent`. A
-//! refusal has HTTP 200 and an attribute `data-error`.
+//! refusal has HTTP 200 and an attribute `data-error`. A PC link without `auth_type` means 3; the
+//! mobile pages refuse it.
 //!
 //! If WeChat's behaviour is not documented, the simulator takes the strict one. So a new
 //! authorization ends the tokens and codes of the earlier one at once, with or without a revocation
@@ -42,45 +43,47 @@
 //! ```
 //!
 //! - `GET /_sim/calls` answers `{"api_component_token": 1, ..}`: the calls by the last segment of
-//!   their path (`clear_quota` for its version 2 too). Failed calls count, pages do not.
-//!   `POST /_sim/calls/reset` starts from zero.
+//!   their path (`clear_quota` for its version 2 too). Failed calls count, pages do not. `POST
+//!   /_sim/calls/reset` starts from zero.
 //! - `POST /_sim/faults` spoils the next calls to an endpoint, or to any (`"*"`). One of
-//!   `{"endpoint": "api_query_auth", "errcode": -1}` (refused; `"61003"` gives a string),
-//!   `{.., "http_status": 500}` (an empty answer with this status),
-//!   `{.., "body": "garbage"}` (HTTP 200 with this body),
-//!   `{.., "reset": true}` (the connection closes and nothing has happened),
-//!   `{.., "answer_lost": true}` (the call takes effect, then the connection closes),
-//!   `{.., "set"?: {"/authorization_info/func_info": null}, "remove"?: ["/expires_in"],
-//!   "raw"?: {"/authorizer_info/nick_name": "\"\\ud83d\""}, "raw_base64"?: {"/list": "/w=="}}` (the
-//!   call takes effect; its answer is patched by JSON pointer, see [`AnswerPatch`]),
-//!   `{.., "delay_ms": 6000}` (real time; alone, or before any of the others),
-//!   `{.., "answer_delay_ms": 6000}` (real time between effect and answer).
-//!   `times`? is the number of spoiled calls, 1 by default. With `lasts_secs`? the fault ends by the
-//!   simulator's clock, and spoils any number of calls by default. With `authorizer_appid`? it
-//!   spoils only calls that name this account. If the caller hangs up meanwhile, the effect stays.
-//!   A fault that could never spoil a call is refused. `GET` lists the remaining faults in the same
-//!   form, `DELETE` drops them all.
-//! - `POST /_sim/push` pushes to the event URL. It answers
-//!   `{"attempts": [{"status": 200, "body_is_success": true}], "delivered": true}`.
-//!   `{"info_type": ..}` is `component_verify_ticket` (`ticket`?, by default a new one),
-//!   `authorized`, `updateauthorized` (`authorization_code`?, `pre_auth_code`?) or `unauthorized`,
-//!   with `authorizer_appid`? (by default the first demo account) and `create_time`? (by default
-//!   now). Without a code, the account authorizes anew; if `create_time` is before its
-//!   authorization, the notice carries a spent code. `unauthorized` only pushes the notice; it
-//!   revokes nothing. `{"xml": "<xml>..</xml>"}` pushes any text. `times`? pushes the same text
-//!   again, each time sealed anew.
+//!   `{"endpoint": "api_query_auth", "errcode": -1}` (refused; `"61003"` gives a string), `{..,
+//!   "http_status": 500}` (an empty answer with this status), `{.., "body": "garbage"}` (HTTP 200
+//!   with this body), `{.., "reset": true}` (the connection closes and nothing has happened), `{..,
+//!   "answer_lost": true}` (the call takes effect, then the connection closes), `{.., "set"?:
+//!   {"/authorization_info/func_info": null}, "remove"?: ["/expires_in"], "raw"?:
+//!   {"/authorizer_info/nick_name": "\"\\ud83d\""}, "raw_base64"?: {"/list": "/w=="}}` (the call
+//!   takes effect; its answer is patched by JSON pointer, see [`AnswerPatch`]), `{.., "delay_ms":
+//!   6000}` (real time; alone, or before any of the others), `{.., "answer_delay_ms": 6000}` (real
+//!   time between effect and answer). `times`? is the number of spoiled calls, 1 by default. With
+//!   `lasts_secs`? the fault ends by the simulator's clock, and spoils any number of calls by
+//!   default. With `authorizer_appid`? it spoils only calls that name this account. If the caller
+//!   hangs up meanwhile, the effect stays. A fault that could never spoil a call is refused. `GET`
+//!   lists the remaining faults in the same form, `DELETE` drops them all.
+//! - `POST /_sim/push` pushes to the event URL. It answers `{"attempts": [{"status": 200,
+//!   "body_is_success": true}], "delivered": true}`. `{"info_type": ..}` is
+//!   `component_verify_ticket` (`ticket`?, by default a new one), `authorized`, `updateauthorized`
+//!   (`authorization_code`?, `pre_auth_code`?) or `unauthorized`, with `authorizer_appid`? (by
+//!   default the first demo account) and `create_time`? (by default now). Without a code, the
+//!   account authorizes anew; if `create_time` is before its authorization, the notice carries a
+//!   spent code. `unauthorized` only pushes the notice; it revokes nothing. `{"xml":
+//!   "<xml>..</xml>"}` pushes any text. `times`? pushes the same text again, each time sealed anew.
 //! - `POST /_sim/message` `{"authorizer_appid": .., "text": .., "openid"?: ..}` or
 //!   `{"authorizer_appid": .., "xml": ..}` pushes to the message URL. It answers the attempts, and
 //!   `reply`, the decrypted passive reply.
 //! - `GET /_sim/messages` lists what `message/custom/send` has sent.
-//! - `POST /_sim/authorize` `{"authorizer_appid": .., "pre_auth_code"?: .., "push"?: false}`
-//!   confirms as the merchant does. It answers
-//!   `{"auth_code": .., "expires_in": 3600, "push": {..}}`, with `push` if the notice was pushed.
+//! - `POST /_sim/authorize` `{"authorizer_appid": .., "pre_auth_code"?: .., "permission_sets"?: [1,
+//!   2], "push"?: false}` confirms as the merchant does. It answers `{"auth_code": ..,
+//!   "expires_in": 3600, "push": {..}}`, with `push` if the notice was pushed: if the account
+//!   granted the same permission sets before, WeChat pushes nothing.
 //! - `POST /_sim/revoke` `{"authorizer_appid": .., "push"?: false}` revokes; answers the attempts.
-//! - `POST /_sim/accounts`
-//!   `{"appid": .., "name": .., "kind": "official_account" | "mini_program"}` adds an account.
-//! - `POST /_sim/clock` `{"advance_secs": 3600}`, `{"now": 1700000000}` or `{}` answers
-//!   `{"now": ..}`, as `GET` does.
+//! - `POST /_sim/accounts` `{"appid": .., "name": .., "kind": "official_account" | "mini_program",
+//!   "permission_sets"?: [1]}` adds an account, or renames it. It grants these permission sets with
+//!   the next confirmation.
+//! - `POST /_sim/status` `{"authorizer_appid": .., "status": "frozen"}` changes whether WeChat
+//!   serves the account: `normal`, `frozen` (50002), `deregistered` (40013 and not listed),
+//!   `migrated` (50002 and not listed).
+//! - `POST /_sim/clock` `{"advance_secs": 3600}`, `{"now": 1700000000}` or `{}` answers `{"now":
+//!   ..}`, as `GET` does.
 //! - `POST /_sim/settings` changes the named settings: `allowed_ips` (`null` for any),
 //!   `events_url`, `messages_url`, `authorization_host`, `rotate_refresh_tokens`, `token`,
 //!   `encoding_aes_key`, `component_appsecret`, `component_token_daily_quota`, `ticket_pushes`.
@@ -116,3 +119,4 @@ pub use settings::Settings;
 pub use simulator::{AuthorizerView, Consent, SimError, Simulator, UnpushedConsent};
 pub use state::SentMessage;
 pub use state::account::{AccountKind, DEMO_APPIDS};
+pub use state::status::AccountStatus;

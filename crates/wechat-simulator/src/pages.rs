@@ -12,8 +12,12 @@ use url::form_urlencoded::byte_serialize;
 use crate::simulator::{SimError, Simulator};
 use crate::state::State as Wechat;
 use crate::state::account::Account;
+use crate::state::status::AccountStatus;
 
 mod html;
+
+/// The `auth_type` of a PC link without one: 公众号 and 小程序. The mobile page refuses such a link.
+const DEFAULT_PC_AUTH_TYPE: &str = "3";
 
 /// `mp.weixin.qq.com` and `open.weixin.qq.com`, as far as authorization needs them.
 pub(crate) fn routes() -> Router<Simulator> {
@@ -93,8 +97,16 @@ async fn mobile_page(State(simulator): State<Simulator>, Query(link): Query<Link
 fn consent_page(simulator: &Simulator, link: &Link, entry: Entry) -> Response {
     let now = simulator.clock().now();
     let state = simulator.state();
+    let by_default = match entry {
+        Entry::Pc(_) => DEFAULT_PC_AUTH_TYPE,
+        Entry::Mobile => "",
+    };
+    let auth_type = match link.auth_type.as_str() {
+        "" => by_default,
+        given => given,
+    };
     let page = check_link(&state, link, entry, now)
-        .and_then(|()| fitting_accounts(&state, link))
+        .and_then(|()| fitting_accounts(&state, link, auth_type))
         .map_or_else(
             |error| html::refusal(&error),
             |accounts| html::consent(&link.pre_auth_code, &link.redirect_uri, &accounts),
@@ -126,22 +138,26 @@ fn check_link(state: &Wechat, link: &Link, entry: Entry, now: u64) -> Result<(),
 }
 
 /// The accounts that the page offers: `biz_appid` overrides `auth_type`.
-fn fitting_accounts(state: &Wechat, link: &Link) -> Result<Vec<Account>, PageError> {
-    let auth_type = link.auth_type.parse::<u8>().unwrap_or_default();
+fn fitting_accounts(
+    state: &Wechat,
+    link: &Link,
+    auth_type: &str,
+) -> Result<Vec<Account>, PageError> {
+    let auth_type = auth_type.parse::<u8>().unwrap_or_default();
     if !matches!(auth_type, 1..=6 | 8) {
         return Err(PageError::AuthType);
     }
-    let accounts = state
+    let mut accounts = state
         .authorizers
         .all()
+        .filter(|authorizer| authorizer.status == AccountStatus::Normal)
         .map(|authorizer| &authorizer.account);
     if link.biz_appid.is_empty() {
         let fitting = accounts.filter(|account| account.kind.fits(auth_type));
         return Ok(fitting.cloned().collect());
     }
-    let account = state.authorizers.find(&link.biz_appid);
-    let account = account.ok_or(PageError::BizAppid)?.account.clone();
-    Ok(vec![account])
+    let account = accounts.find(|account| account.appid == link.biz_appid);
+    Ok(vec![account.ok_or(PageError::BizAppid)?.clone()])
 }
 
 async fn decide(State(simulator): State<Simulator>, Form(form): Form<ConsentForm>) -> Response {
@@ -161,7 +177,9 @@ fn confirm(simulator: &Simulator, form: &ConsentForm) -> Result<String, PageErro
         .consent_unpushed(&form.pre_auth_code, &form.authorizer_appid)
         .map_err(|error| match error {
             SimError::PreAuthCode => PageError::PreAuthCode,
-            SimError::UnknownAccount | SimError::NotAuthorized => PageError::AuthorizerAppid,
+            SimError::UnknownAccount | SimError::NotAuthorized | SimError::NotServed => {
+                PageError::AuthorizerAppid
+            }
         })?;
     let code: String = byte_serialize(granted.auth_code.as_bytes()).collect();
     let added = format!("auth_code={code}&expires_in={}", granted.expires_in);
@@ -170,8 +188,10 @@ fn confirm(simulator: &Simulator, form: &ConsentForm) -> Result<String, PageErro
         Some(own) => format!("{own}&{added}"),
     };
     address.set_query(Some(&query));
-    let simulator = simulator.clone();
-    tokio::spawn(async move { simulator.push_xml(&granted.notice).await });
+    if simulator.notice_is_pushed(&form.authorizer_appid) {
+        let simulator = simulator.clone();
+        tokio::spawn(async move { simulator.push_xml(&granted.notice).await });
+    }
     Ok(address.into())
 }
 

@@ -11,13 +11,13 @@ use crate::fault::{Fault, FaultError};
 use crate::mint::Mint;
 use crate::push;
 use crate::settings::Settings;
-use crate::state::account::{Account, AccountKind};
-use crate::state::authorizers::Authorizer;
 use crate::state::{SentMessage, State};
 
+mod accounts;
 mod authorize;
 mod pushes;
 
+pub use accounts::AuthorizerView;
 pub use authorize::{Consent, UnpushedConsent};
 
 /// A stateful WeChat Open Platform for one component. Clones share everything.
@@ -30,23 +30,6 @@ struct Inner {
     client: OnceLock<Option<Client>>,
 }
 
-/// What WeChat knows of one account. Its tokens are secrets: the view has no `Debug`.
-#[derive(Clone)]
-pub struct AuthorizerView {
-    /// The account's appid.
-    pub authorizer_appid: String,
-    /// The account's name.
-    pub nick_name: String,
-    /// Whether the account authorizes the component now.
-    pub authorized: bool,
-    /// The live refresh token. None until a code is exchanged.
-    pub refresh_token: Option<String>,
-    /// The latest access token, good or not.
-    pub access_token: Option<String>,
-    /// When the merchant confirmed, in Unix seconds.
-    pub auth_time: Option<u64>,
-}
-
 /// Why the simulator refuses what a test asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SimError {
@@ -56,6 +39,8 @@ pub enum SimError {
     NotAuthorized,
     /// The pre-auth code is unknown, used or expired.
     PreAuthCode,
+    /// The account is frozen, deregistered or migrated, so its merchant cannot confirm.
+    NotServed,
 }
 
 impl fmt::Display for SimError {
@@ -64,6 +49,7 @@ impl fmt::Display for SimError {
             Self::UnknownAccount => "no account has this appid",
             Self::NotAuthorized => "the account does not authorize the component",
             Self::PreAuthCode => "the pre-auth code is unknown, used or expired",
+            Self::NotServed => "the account is frozen, deregistered or migrated",
         })
     }
 }
@@ -116,15 +102,6 @@ impl Simulator {
         self.state().authorizers.rotate_refresh_tokens = rotate;
     }
 
-    /// Adds an account that a merchant can authorize, or renames one.
-    pub fn add_account(&self, appid: &str, name: &str, kind: AccountKind) {
-        self.state().authorizers.add(Account {
-            appid: appid.to_owned(),
-            nick_name: name.to_owned(),
-            kind,
-        });
-    }
-
     /// How often each endpoint was called, by the last segment of its path; failed calls count.
     pub fn calls(&self) -> BTreeMap<String, u64> {
         self.state().calls.clone()
@@ -169,16 +146,6 @@ impl Simulator {
         self.state().faults.clear();
     }
 
-    /// What WeChat knows of the account; None if there is no such account.
-    pub fn authorizer(&self, appid: &str) -> Option<AuthorizerView> {
-        self.state().authorizers.find(appid).map(view)
-    }
-
-    /// Every account, authorized or not, by appid.
-    pub fn authorizers(&self) -> Vec<AuthorizerView> {
-        self.state().authorizers.all().map(view).collect()
-    }
-
     /// Whether a business call with this authorizer access token would be accepted now.
     pub fn token_works(&self, authorizer_access_token: &str) -> bool {
         let now = self.0.clock.now();
@@ -219,19 +186,5 @@ impl Simulator {
                 .ok()
         };
         self.0.client.get_or_init(make).as_ref()
-    }
-}
-
-fn view(authorizer: &Authorizer) -> AuthorizerView {
-    let authorization = authorizer.authorization.as_ref();
-    AuthorizerView {
-        authorizer_appid: authorizer.account.appid.clone(),
-        nick_name: authorizer.account.nick_name.clone(),
-        authorized: authorization.is_some(),
-        refresh_token: authorization.and_then(|granted| granted.refresh_token.clone()),
-        access_token: authorization
-            .and_then(|granted| granted.access_tokens.newest())
-            .map(ToOwned::to_owned),
-        auth_time: authorization.map(|granted| granted.auth_time),
     }
 }

@@ -18,6 +18,7 @@ pub(crate) mod token;
 // The accounts' side.
 pub(crate) mod account;
 pub(crate) mod authorizers;
+pub(crate) mod status;
 
 /// How many pushes the log keeps.
 const PUSH_LOG_LEN: usize = 200;

@@ -14,6 +14,7 @@ use crate::cipher::{AesKey, sign};
 use crate::push::{self, notice};
 use crate::{DEMO_APPIDS, Settings, SimClock, Simulator};
 
+mod accounts;
 mod authorization;
 mod calls;
 mod faults;

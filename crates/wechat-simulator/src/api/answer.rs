@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::endpoint::Endpoint;
 use crate::errcode::Refusal;
+use crate::state::account::func_info;
 use crate::state::authorizers::TokenPair;
 use crate::state::component::PRE_AUTH_CODE_LIFE_SECS;
 use crate::state::token::LIFE_SECS;
@@ -71,13 +72,13 @@ fn query_auth(state: &mut State, now: u64, body: &Body) -> Answer {
         access_token,
         refresh_token,
     } = state.authorizers.query_auth(now, code, &mut state.mint)?;
-    let (account, _) = state.authorizers.require(&appid)?;
+    let (_, authorization) = state.authorizers.require(&appid)?;
     Ok(json!({"authorization_info": {
         "authorizer_appid": appid,
         "authorizer_access_token": access_token,
         "expires_in": LIFE_SECS,
         "authorizer_refresh_token": refresh_token,
-        "func_info": account.func_info(),
+        "func_info": func_info(&authorization.permission_sets),
     }}))
 }
 
@@ -101,7 +102,7 @@ fn get_authorizer_info(state: &State, body: &Body) -> Answer {
         "authorization_info": {
             "authorizer_appid": appid,
             "authorizer_refresh_token": authorization.refresh_token.as_deref().unwrap_or_default(),
-            "func_info": account.func_info(),
+            "func_info": func_info(&authorization.permission_sets),
         },
     }))
 }
@@ -115,7 +116,7 @@ fn get_authorizer_list(state: &State, body: &Body) -> Answer {
         .ok_or(Refusal::ARGS_COUNT)?;
     let skip = usize::try_from(offset).unwrap_or(usize::MAX);
     let take = usize::try_from(count).unwrap_or(usize::MAX);
-    let page = state.authorizers.authorized().skip(skip).take(take);
+    let page = state.authorizers.listed().skip(skip).take(take);
     let list: Vec<Value> = page
         .map(|(account, authorization)| {
             let mut row = json!({
@@ -128,7 +129,7 @@ fn get_authorizer_list(state: &State, body: &Body) -> Answer {
             row
         })
         .collect();
-    let total_count = state.authorizers.authorized().count();
+    let total_count = state.authorizers.listed().count();
     Ok(json!({"total_count": total_count, "list": list}))
 }
 

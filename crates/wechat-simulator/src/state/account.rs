@@ -44,7 +44,7 @@ impl AccountKind {
         }
     }
 
-    /// Ids of the permission sets that the account grants.
+    /// Ids of the permission sets that a merchant grants by default.
     fn permission_sets(self) -> &'static [u32] {
         match self {
             Self::OfficialAccount => &[1, 2, 3, 4, 7, 11, 15, 24, 26],
@@ -53,15 +53,27 @@ impl AccountKind {
     }
 }
 
-/// Name and kind of one account, authorized or not.
+/// One account, authorized or not.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
     pub(crate) appid: String,
     pub(crate) nick_name: String,
     pub(crate) kind: AccountKind,
+    /// Ids of the permission sets that the merchant grants with the next confirmation.
+    pub(crate) permission_sets: Vec<u32>,
 }
 
 impl Account {
+    /// An account whose merchant grants the permission sets that are usual for its kind.
+    pub(crate) fn new(appid: &str, nick_name: &str, kind: AccountKind) -> Self {
+        Self {
+            appid: appid.to_owned(),
+            nick_name: nick_name.to_owned(),
+            kind,
+            permission_sets: kind.permission_sets().to_vec(),
+        }
+    }
+
     /// The four built-in accounts.
     pub(crate) fn demo() -> impl Iterator<Item = Self> {
         let kinds = [
@@ -74,11 +86,7 @@ impl Account {
             .into_iter()
             .zip(DEMO_NAMES)
             .zip(kinds)
-            .map(|((appid, name), kind)| Self {
-                appid: appid.to_owned(),
-                nick_name: name.to_owned(),
-                kind,
-            })
+            .map(|((appid, name), kind)| Self::new(appid, name, kind))
     }
 
     /// The account's original id (原始 ID), derived from its appid.
@@ -122,15 +130,14 @@ impl Account {
         }
         info
     }
+}
 
-    /// `func_info`, as `api_query_auth` and `api_get_authorizer_info` give it.
-    pub(crate) fn func_info(&self) -> Value {
-        self.kind
-            .permission_sets()
-            .iter()
-            .map(|id| json!({"funcscope_category": {"id": id}}))
-            .collect()
-    }
+/// `func_info`, as `api_query_auth` and `api_get_authorizer_info` give it.
+pub(crate) fn func_info(permission_sets: &[u32]) -> Value {
+    permission_sets
+        .iter()
+        .map(|id| json!({"funcscope_category": {"id": id}}))
+        .collect()
 }
 
 /// Says whether `appid` is `wx` and 16 lower-case hexadecimal digits.

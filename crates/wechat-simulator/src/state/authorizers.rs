@@ -1,8 +1,10 @@
 //! The accounts: which of them authorized the component, with which codes and tokens.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use super::account::{Account, is_appid};
+use super::status::AccountStatus;
 use super::token::AccessTokens;
 use crate::errcode::Refusal;
 use crate::mint::Mint;
@@ -26,6 +28,7 @@ pub(crate) struct Authorizers {
 /// An account and its authorization, if there is one.
 pub(crate) struct Authorizer {
     pub(crate) account: Account,
+    pub(crate) status: AccountStatus,
     pub(crate) authorization: Option<Authorization>,
 }
 
@@ -34,6 +37,9 @@ pub(crate) struct Authorization {
     epoch: u64,
     /// When the merchant confirmed, in Unix seconds.
     pub(crate) auth_time: u64,
+    pub(crate) confirmation: Confirmation,
+    /// Ids of the permission sets that the merchant granted.
+    pub(crate) permission_sets: Vec<u32>,
     /// None until the code is exchanged.
     pub(crate) refresh_token: Option<String>,
     pub(crate) access_tokens: AccessTokens,
@@ -46,12 +52,33 @@ struct AuthCode {
     used: bool,
 }
 
-/// A merchant's confirmation.
+/// A merchant's confirmation, with its code.
 pub(crate) struct Grant {
     pub(crate) auth_code: String,
     pub(crate) expires_at: u64,
-    /// Whether the account was authorized before: the notice is then `updateauthorized`.
-    pub(crate) renewed: bool,
+    pub(crate) confirmation: Confirmation,
+}
+
+/// What a confirmation changes, and so which notice WeChat pushes.
+///
+/// Source: <https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Before_Develop/authorize_event.html>
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Confirmation {
+    /// The account was not authorized: `authorized`.
+    New,
+    /// The account granted other permission sets: `updateauthorized`.
+    OtherSets,
+    /// The account granted the same permission sets: nothing is pushed.
+    SameSets,
+}
+
+impl Confirmation {
+    pub(crate) fn is_pushed(self) -> bool {
+        match self {
+            Self::New | Self::OtherSets => true,
+            Self::SameSets => false,
+        }
+    }
 }
 
 /// What `api_query_auth` and `api_authorizer_token` give.
@@ -75,16 +102,29 @@ impl Authorizers {
         authorizers
     }
 
-    /// Adds an account, or renames one. Its authorization stays.
+    /// Adds an account, or renames one. Its status and its authorization stay.
     pub(crate) fn add(&mut self, account: Account) {
-        let appid = account.appid.clone();
-        let before = self.accounts.remove(&appid);
-        let authorization = before.and_then(|authorizer| authorizer.authorization);
-        let authorizer = Authorizer {
-            account,
-            authorization,
-        };
-        self.accounts.insert(appid, authorizer);
+        match self.accounts.entry(account.appid.clone()) {
+            Entry::Occupied(mut known) => {
+                let known = &mut known.get_mut().account;
+                known.nick_name = account.nick_name;
+                if known.kind != account.kind {
+                    known.kind = account.kind;
+                    known.permission_sets = account.permission_sets;
+                }
+            }
+            Entry::Vacant(free) => {
+                free.insert(Authorizer {
+                    account,
+                    status: AccountStatus::Normal,
+                    authorization: None,
+                });
+            }
+        }
+    }
+
+    pub(crate) fn find_mut(&mut self, appid: &str) -> Option<&mut Authorizer> {
+        self.accounts.get_mut(appid)
     }
 
     pub(crate) fn find(&self, appid: &str) -> Option<&Authorizer> {
@@ -95,11 +135,14 @@ impl Authorizers {
         self.accounts.values()
     }
 
-    /// The accounts that authorized the component, with when they did.
-    pub(crate) fn authorized(&self) -> impl Iterator<Item = (&Account, &Authorization)> {
-        self.accounts.values().filter_map(|authorizer| {
-            Some((&authorizer.account, authorizer.authorization.as_ref()?))
-        })
+    /// The accounts that the list names, with their authorizations.
+    pub(crate) fn listed(&self) -> impl Iterator<Item = (&Account, &Authorization)> {
+        let accounts = self.accounts.values();
+        accounts
+            .filter(|authorizer| authorizer.status.is_listed())
+            .filter_map(|authorizer| {
+                Some((&authorizer.account, authorizer.authorization.as_ref()?))
+            })
     }
 
     /// The merchant confirms for the account. None if there is no such account.
@@ -108,18 +151,25 @@ impl Authorizers {
     pub(crate) fn authorize(&mut self, now: u64, appid: &str, mint: &mut Mint) -> Option<Grant> {
         let authorizer = self.accounts.get_mut(appid)?;
         self.epochs += 1;
-        let authorization = Authorization {
+        let permission_sets = authorizer.account.permission_sets.clone();
+        let confirmation = match &authorizer.authorization {
+            None => Confirmation::New,
+            Some(before) if before.permission_sets == permission_sets => Confirmation::SameSets,
+            Some(_) => Confirmation::OtherSets,
+        };
+        authorizer.authorization = Some(Authorization {
             epoch: self.epochs,
             auth_time: now,
+            confirmation,
+            permission_sets,
             refresh_token: None,
             access_tokens: AccessTokens::default(),
-        };
-        let before = authorizer.authorization.replace(authorization);
+        });
         let auth_code = self.make_code(now, appid, mint);
         Some(Grant {
             auth_code,
             expires_at: now + AUTH_CODE_LIFE_SECS,
-            renewed: before.is_some(),
+            confirmation,
         })
     }
 
@@ -151,10 +201,12 @@ impl Authorizers {
     ) -> Result<TokenPair, Refusal> {
         let code = self.codes.get_mut(code).ok_or(Refusal::CODE_INVALID)?;
         let (appid, epoch) = (code.appid.clone(), code.epoch);
-        let authorization = self
-            .accounts
-            .get_mut(&appid)
-            .and_then(|authorizer| authorizer.authorization.as_mut())
+        let authorizer = self.accounts.get_mut(&appid);
+        let authorizer = authorizer.ok_or(Refusal::CODE_INVALID)?;
+        authorizer.status.check()?;
+        let authorization = authorizer
+            .authorization
+            .as_mut()
             .filter(|authorization| authorization.epoch == epoch)
             .filter(|_| !code.used && now < code.expires_at)
             .ok_or(Refusal::CODE_EXPIRED)?;
@@ -208,12 +260,15 @@ impl Authorizers {
 
     /// The account and its authorization.
     ///
-    /// A text that is no appid is refused with 40013, an account that is not authorized with 61003.
+    /// A text that is no appid is refused with 40013, an account that is not authorized with 61003,
+    /// and one that WeChat does not serve by its status.
     pub(crate) fn require(&self, appid: &str) -> Result<(&Account, &Authorization), Refusal> {
         let authorizer = self.accounts.get(appid);
-        authorizer
-            .and_then(|authorizer| Some((&authorizer.account, authorizer.authorization.as_ref()?)))
-            .ok_or_else(|| not_authorized(appid))
+        let authorizer = authorizer.ok_or_else(|| not_authorized(appid))?;
+        authorizer.status.check()?;
+        let authorization = authorizer.authorization.as_ref();
+        let authorization = authorization.ok_or_else(|| not_authorized(appid))?;
+        Ok((&authorizer.account, authorization))
     }
 
     /// The account that this authorization code was made for.
@@ -231,9 +286,11 @@ impl Authorizers {
         let appid = self
             .owner(access_token)
             .ok_or(Refusal::INVALID_CREDENTIAL)?;
-        self.accounts
-            .get(appid)
-            .and_then(|authorizer| authorizer.authorization.as_ref())
+        let authorizer = self.accounts.get(appid);
+        let authorizer = authorizer.ok_or(Refusal::INVALID_CREDENTIAL)?;
+        authorizer.status.check()?;
+        let authorization = authorizer.authorization.as_ref();
+        authorization
             .ok_or(Refusal::INVALID_CREDENTIAL)?
             .access_tokens
             .check(access_token, now)?;
@@ -259,10 +316,11 @@ fn authorization_mut<'a>(
     accounts: &'a mut BTreeMap<String, Authorizer>,
     appid: &str,
 ) -> Result<&'a mut Authorization, Refusal> {
-    accounts
-        .get_mut(appid)
-        .and_then(|authorizer| authorizer.authorization.as_mut())
-        .ok_or_else(|| not_authorized(appid))
+    let authorizer = accounts.get_mut(appid);
+    let authorizer = authorizer.ok_or_else(|| not_authorized(appid))?;
+    authorizer.status.check()?;
+    let authorization = authorizer.authorization.as_mut();
+    authorization.ok_or_else(|| not_authorized(appid))
 }
 
 fn not_authorized(appid: &str) -> Refusal {
@@ -338,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn rotation_kills_the_refresh_token_before() {
+    fn rotation_ends_the_previous_refresh_token() {
         let (mut authorizers, mut mint) = start();
         authorizers.rotate_refresh_tokens = true;
         let first = exchange(&mut authorizers, &mut mint, NOW);
@@ -351,11 +409,11 @@ mod tests {
     }
 
     #[test]
-    fn re_authorization_kills_the_old_tokens_and_codes() {
+    fn re_authorization_ends_the_old_tokens_and_codes() {
         let (mut authorizers, mut mint) = start();
         let old = exchange(&mut authorizers, &mut mint, NOW);
         let unused = authorizers.authorize(NOW + 10, SHOP, &mut mint).unwrap();
-        assert!(unused.renewed);
+        assert_eq!(unused.confirmation, Confirmation::SameSets);
         let refused = authorizers.check_token(NOW + 10, &old.access_token);
         assert_eq!(refused, Err(Refusal::INVALID_CREDENTIAL));
         let new = exchange(&mut authorizers, &mut mint, NOW + 20);
@@ -367,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn revocation_kills_everything_at_once() {
+    fn revocation_ends_everything_at_once() {
         let (mut authorizers, mut mint) = start();
         let old = exchange(&mut authorizers, &mut mint, NOW);
         assert!(authorizers.revoke(SHOP));
@@ -376,7 +434,8 @@ mod tests {
         assert_eq!(refused, Err(Refusal::INVALID_CREDENTIAL));
         let refused = authorizers.authorizer_token(NOW, SHOP, &old.refresh_token, &mut mint);
         assert_eq!(refused.unwrap_err(), Refusal::NOT_AUTHORIZED);
-        assert!(!authorizers.authorize(NOW, SHOP, &mut mint).unwrap().renewed);
+        let again = authorizers.authorize(NOW, SHOP, &mut mint).unwrap();
+        assert_eq!(again.confirmation, Confirmation::New);
     }
 
     #[test]

@@ -82,6 +82,23 @@ async fn the_registered_host_binds_both_pages() {
 }
 
 #[tokio::test]
+async fn a_link_without_auth_type_offers_both_kinds_on_pc_and_is_refused_on_mobile() {
+    let world = World::start().await;
+    let referer = Some("https://app.example.com:8443/auth/start");
+    for empty in ["", "&auth_type="] {
+        let path = link(&world, PC, empty).await;
+        let page = open(&world, &path, referer).await;
+        assert!(DEMO_APPIDS.iter().all(|appid| page.contains(appid)));
+        let path = link(&world, MOBILE, empty).await;
+        let page = open(&world, &path, None).await;
+        assert!(page.contains("data-error=\"auth_type\""));
+    }
+    let path = link(&world, PC, "&auth_type=7").await;
+    let page = open(&world, &path, referer).await;
+    assert!(page.contains("data-error=\"auth_type\""));
+}
+
+#[tokio::test]
 async fn the_mobile_pages_need_no_referer() {
     let world = World::start().await;
     for page in [MOBILE, "/safe/bindcomponent"] {
@@ -182,7 +199,8 @@ async fn consent_revocation_and_consent_again_push_their_notices() {
     let (receiver, url) = Receiver::start(&[]).await;
     world.simulator.set_events_url(&url);
     let token = world.component_token().await;
-    for _ in 0..2 {
+    for sets in [[1, 2], [1, 3]] {
+        world.simulator.set_permission_sets(SHOP, &sets).unwrap();
         let code = world.pre_auth_code(&token).await;
         let consent = world.simulator.consent(&code, SHOP).await.unwrap();
         assert!(consent.push.delivered);
@@ -213,4 +231,40 @@ async fn consent_revocation_and_consent_again_push_their_notices() {
             "authorized"
         ]
     );
+}
+
+#[tokio::test]
+async fn consent_with_the_same_sets_brings_a_code_and_pushes_nothing() {
+    let world = World::start().await;
+    let (receiver, url) = Receiver::start(&[]).await;
+    world.simulator.set_events_url(&url);
+    let token = world.component_token().await;
+    for _ in 0..2 {
+        let code = world.pre_auth_code(&token).await.replace('@', "%40");
+        let form = format!(
+            "pre_auth_code={code}&redirect_uri={REDIRECT}&authorizer_appid={SHOP}&decision=confirm"
+        );
+        let request = world.client.post(format!("{}/_sim/consent", world.base));
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let response = request.body(form).send().await.unwrap();
+        let location = response.headers()["location"].to_str().unwrap();
+        assert!(location.contains("&auth_code=queryauthcode%40%40%40"));
+        receiver.wait_for(1).await;
+    }
+    let code = world.pre_auth_code(&token).await;
+    let consent = world.simulator.consent(&code, SHOP).await.unwrap();
+    assert_eq!(consent.push.attempts, []);
+    let order = json!({"authorizer_appid": SHOP});
+    let same = world.call("/_sim/authorize", order.clone()).await;
+    assert!(same["auth_code"].is_string() && same.get("push").is_none());
+    let order = json!({"authorizer_appid": SHOP, "permission_sets": [1, 15]});
+    let other = world.call("/_sim/authorize", order).await;
+    assert_eq!(other["push"]["delivered"], true);
+    let body = json!({"authorization_code": other["auth_code"]});
+    let answer = world.component("api_query_auth", &token, body).await;
+    let expected = json!([{"funcscope_category": {"id": 1}}, {"funcscope_category": {"id": 15}}]);
+    assert_eq!(answer["authorization_info"]["func_info"], expected);
+    let notices = receiver.opened();
+    let types: Vec<_> = notices.iter().map(|xml| element(xml, "InfoType")).collect();
+    assert_eq!(types, [Some("authorized"), Some("updateauthorized")]);
 }
