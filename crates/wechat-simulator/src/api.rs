@@ -29,6 +29,12 @@ pub(crate) fn routes() -> Router<Simulator> {
     Router::new().route("/cgi-bin/{*path}", any(call))
 }
 
+/// Refuses a path that is none of WeChat's, as WeChat does. It is no call, and spoils no fault.
+pub(crate) async fn unknown_path(State(simulator): State<Simulator>) -> Response {
+    let refused = refuse(&simulator, Refusal::INVALID_URL, None, "an unknown path");
+    json_answer(refused.to_string())
+}
+
 /// One call as it came in, not yet checked.
 pub(crate) struct Call {
     method: Method,
@@ -61,11 +67,11 @@ async fn handle(simulator: &Simulator, call: &Call, name: &str, stroke: Stroke) 
         None => json_answer(answer(simulator, call, name).to_string()),
         Some(FaultEffect::Patch(patch)) => json_answer(patch.apply(answer(simulator, call, name))),
         Some(FaultEffect::Errcode(errcode)) => {
-            json_answer(refuse(simulator, Refusal(errcode), call, name).to_string())
+            json_answer(refuse(simulator, Refusal(errcode), call.client_ip, name).to_string())
         }
         Some(FaultEffect::ErrcodeText(text)) => {
             let refusal = Refusal(text.parse().unwrap_or(-1));
-            let mut refused = refuse(simulator, refusal, call, name);
+            let mut refused = refuse(simulator, refusal, call.client_ip, name);
             if let Some(errcode) = refused.get_mut("errcode") {
                 *errcode = Value::String(text);
             }
@@ -130,15 +136,17 @@ fn answer(simulator: &Simulator, call: &Call, name: &str) -> Value {
             tracing::info!(endpoint = name, "answered");
             value
         }
-        Err(refusal) => refuse(simulator, refusal, call, name),
+        Err(refusal) => refuse(simulator, refusal, call.client_ip, name),
     }
 }
 
 /// Checks the call and carries it out.
 fn effect(simulator: &Simulator, call: &Call) -> Result<Value, Refusal> {
     let endpoint = call.endpoint.ok_or(Refusal::INVALID_URL)?;
-    if call.method != Method::POST {
-        return Err(Refusal::REQUIRE_POST);
+    match (endpoint.is_read(), &call.method) {
+        (true, &Method::GET) | (false, &Method::POST) => {}
+        (true, _) => return Err(Refusal::REQUIRE_GET),
+        (false, _) => return Err(Refusal::REQUIRE_POST),
     }
     let now = simulator.clock().now();
     let state = &mut *simulator.state();
@@ -147,13 +155,27 @@ fn effect(simulator: &Simulator, call: &Call) -> Result<Value, Refusal> {
     {
         return Err(Refusal::CLIENT_IP);
     }
-    let body = json_body(&call.body)?;
+    let body = if endpoint.is_read() {
+        Map::new()
+    } else {
+        json_body(&call.body)?
+    };
+    count_usage(state, now, call, endpoint);
     let value = answer::to(endpoint, state, now, call.token.as_deref(), &body)?;
     if endpoint == Endpoint::StartPushTicket {
         let simulator = simulator.clone();
         tokio::spawn(async move { simulator.push_ticket().await });
     }
     Ok(value)
+}
+
+/// Counts the call for the appid whose quota it uses: the account's by its token, else the
+/// component's.
+fn count_usage(state: &mut Wechat, now: u64, call: &Call, endpoint: Endpoint) {
+    let account = call.token.as_deref();
+    let account = account.and_then(|token| state.authorizers.owner(token));
+    let appid = account.unwrap_or(&state.settings.component_appid);
+    state.usage.count(now, appid, endpoint);
 }
 
 fn json_body(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
@@ -164,12 +186,12 @@ fn json_body(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
 }
 
 /// WeChat's error answer: HTTP 200 and the code.
-fn refuse(simulator: &Simulator, refusal: Refusal, call: &Call, name: &str) -> Value {
+fn refuse(simulator: &Simulator, refusal: Refusal, ip: Option<IpAddr>, name: &str) -> Value {
     let errcode = refusal.0;
     tracing::info!(endpoint = name, errcode, "refused");
     let mut errmsg = refusal.errmsg().to_owned();
     if refusal == Refusal::CLIENT_IP {
-        let ip = call.client_ip.map(|ip| ip.to_string());
+        let ip = ip.map(|ip| ip.to_string());
         errmsg = format!("{errmsg} requestIP: {}", ip.as_deref().unwrap_or("unknown"));
     }
     let rid = simulator.state().mint.rid();

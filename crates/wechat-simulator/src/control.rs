@@ -4,9 +4,9 @@
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -38,9 +38,11 @@ pub(crate) fn routes() -> Router<Simulator> {
         .route("/_sim/settings", post(settings::change))
         .route("/_sim/state", get(state))
         .route("/_sim/status", post(accounts::set_status))
+        .route("/_sim/{*path}", any(unknown_path))
+        .method_not_allowed_fallback(wrong_method)
 }
 
-/// A refused control call: 400 or 404 and `{"error": ".."}`.
+/// A refused control call: 400, 404 or 405 and `{"error": ".."}`.
 struct ControlError {
     status: StatusCode,
     message: String,
@@ -84,6 +86,23 @@ fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, ControlError> {
 
 fn done() -> Json<Value> {
     Json(json!({"ok": true}))
+}
+
+async fn unknown_path(uri: Uri) -> ControlError {
+    ControlError {
+        status: StatusCode::NOT_FOUND,
+        message: format!(
+            "there is no control call at {}; GET / lists them",
+            uri.path()
+        ),
+    }
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> ControlError {
+    ControlError {
+        status: StatusCode::METHOD_NOT_ALLOWED,
+        message: format!("{} does not take {method}", uri.path()),
+    }
 }
 
 async fn calls(State(simulator): State<Simulator>) -> Json<Value> {
@@ -166,6 +185,7 @@ async fn state(State(simulator): State<Simulator>) -> Json<Value> {
         "allowed_ips": state.settings.allowed_ips,
         "events_url": state.events_url,
         "messages_url": state.messages_url,
+        "callback_ips": state.callback_ips,
         "ticket_pushes": state.ticket_pushes,
         "rotate_refresh_tokens": state.authorizers.rotate_refresh_tokens,
         "calls": state.calls,

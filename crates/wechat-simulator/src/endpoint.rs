@@ -1,7 +1,7 @@
 //! WeChat's endpoints: their paths, their methods, and the names that count and spoil them.
 
 /// An endpoint that the simulator answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Endpoint {
     StartPushTicket,
     ComponentToken,
@@ -13,10 +13,24 @@ pub(crate) enum Endpoint {
     ClearQuota,
     ClearQuotaV2,
     CustomSend,
+    OldGetOption,
+    OldSetOption,
+    GetOption,
+    SetOption,
+    QuotaGet,
+    CallbackIp,
 }
 
-/// The path of every endpoint, some of which have two.
-const PATHS: [(&str, Endpoint); 11] = [
+/// Which access token a call carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenKind {
+    Component,
+    Account,
+    Either,
+}
+
+/// The path of every endpoint; `ClearQuota` has two.
+const PATHS: [(&str, Endpoint); 17] = [
     (
         "/cgi-bin/component/api_start_push_ticket",
         Endpoint::StartPushTicket,
@@ -42,9 +56,27 @@ const PATHS: [(&str, Endpoint); 11] = [
         "/cgi-bin/component/api_get_authorizer_list",
         Endpoint::GetAuthorizerList,
     ),
+    (
+        "/cgi-bin/component/api_get_authorizer_option",
+        Endpoint::OldGetOption,
+    ),
+    (
+        "/cgi-bin/component/api_set_authorizer_option",
+        Endpoint::OldSetOption,
+    ),
+    (
+        "/cgi-bin/component/get_authorizer_option",
+        Endpoint::GetOption,
+    ),
+    (
+        "/cgi-bin/component/set_authorizer_option",
+        Endpoint::SetOption,
+    ),
     ("/cgi-bin/clear_quota", Endpoint::ClearQuota),
     ("/cgi-bin/component/clear_quota", Endpoint::ClearQuota),
     ("/cgi-bin/component/clear_quota/v2", Endpoint::ClearQuotaV2),
+    ("/cgi-bin/openapi/quota/get", Endpoint::QuotaGet),
+    ("/cgi-bin/getcallbackip", Endpoint::CallbackIp),
     ("/cgi-bin/message/custom/send", Endpoint::CustomSend),
 ];
 
@@ -77,13 +109,51 @@ impl Endpoint {
             | Self::GetAuthorizerInfo
             | Self::ClearQuota
             | Self::ClearQuotaV2
-            | Self::CustomSend => true,
+            | Self::CustomSend
+            | Self::OldGetOption
+            | Self::OldSetOption
+            | Self::GetOption
+            | Self::SetOption
+            | Self::QuotaGet
+            | Self::CallbackIp => true,
+        }
+    }
+
+    /// Whether the endpoint is called with GET and without a body. All others are called with POST.
+    pub(crate) fn is_read(self) -> bool {
+        self == Self::CallbackIp
+    }
+
+    /// Which access token the endpoint belongs to; those without a token are the component's.
+    pub(crate) fn token_kind(self) -> TokenKind {
+        match self {
+            Self::StartPushTicket
+            | Self::ComponentToken
+            | Self::CreatePreauthcode
+            | Self::QueryAuth
+            | Self::AuthorizerToken
+            | Self::GetAuthorizerInfo
+            | Self::GetAuthorizerList
+            | Self::ClearQuotaV2
+            | Self::OldGetOption
+            | Self::OldSetOption => TokenKind::Component,
+            Self::CustomSend => TokenKind::Account,
+            Self::ClearQuota
+            | Self::GetOption
+            | Self::SetOption
+            | Self::QuotaGet
+            | Self::CallbackIp => TokenKind::Either,
         }
     }
 }
 
 /// The name of the endpoint at this path: the last segment, without a version.
+///
+/// Under `/cgi-bin/openapi/` one segment says too little: the name is then `quota/get`.
 pub(crate) fn name(path: &str) -> &str {
+    if let Some(name) = path.strip_prefix("/cgi-bin/openapi/") {
+        return name;
+    }
     let path = path.strip_suffix("/v2").unwrap_or(path);
     path.rsplit('/').next().unwrap_or_default()
 }
@@ -109,6 +179,7 @@ mod tests {
             ("/cgi-bin/component/clear_quota/v2", "clear_quota"),
             ("/cgi-bin/component/api_query_auth", "api_query_auth"),
             ("/cgi-bin/message/custom/send", "send"),
+            ("/cgi-bin/openapi/quota/get", "quota/get"),
             ("/", ""),
         ] {
             assert_eq!(name(path), expected);

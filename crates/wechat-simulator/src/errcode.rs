@@ -18,6 +18,7 @@ impl Refusal {
     pub(crate) const APPSECRET_MISSING: Self = Self(41004);
     pub(crate) const COMPONENT_APPID_MISSING: Self = Self(41018);
     pub(crate) const TOKEN_EXPIRED: Self = Self(42001);
+    pub(crate) const REQUIRE_GET: Self = Self(43001);
     pub(crate) const REQUIRE_POST: Self = Self(43002);
     pub(crate) const EMPTY_BODY: Self = Self(44002);
     pub(crate) const DAILY_QUOTA: Self = Self(45009);
@@ -30,9 +31,14 @@ impl Refusal {
     pub(crate) const TICKET_INVALID: Self = Self(61006);
     pub(crate) const CODE_INVALID: Self = Self(61009);
     pub(crate) const CODE_EXPIRED: Self = Self(61010);
+    pub(crate) const OPTION_NAME: Self = Self(61012);
+    pub(crate) const OPTION_VALUE: Self = Self(61013);
     pub(crate) const COMPONENT_TOKEN_NEEDED: Self = Self(61014);
     pub(crate) const AUTHORIZER_TOKEN_NEEDED: Self = Self(61015);
     pub(crate) const REFRESH_TOKEN_INVALID: Self = Self(61023);
+    pub(crate) const CGI_PATH_FORM: Self = Self(76003);
+    pub(crate) const CGI_PATH_UNKNOWN: Self = Self(76021);
+    pub(crate) const CGI_PATH_FORBIDDEN: Self = Self(76022);
 
     /// WeChat's text for the code.
     ///
@@ -50,6 +56,7 @@ impl Refusal {
             41004 => "appsecret missing",
             41018 => "component_appid missing",
             42001 => "access_token expired",
+            43001 => "require GET method",
             43002 => "require POST method",
             44002 => "empty post data",
             45009 => "reach max api daily quota limit",
@@ -65,9 +72,14 @@ impl Refusal {
             61007 => "api is unauthorized to component",
             61009 => "code is invalid",
             61010 => "code is expired",
+            61012 => "invalid option name",
+            61013 => "invalid option value",
             61014 => "must use component token for component api",
             61015 => "must use biz token, not component token",
             61023 => "refresh_token is invalid",
+            76003 => "invalid cgi_path",
+            76021 => "cgi_path not found, please check",
+            76022 => "could not use this cgi_path, no permission",
             _ => "system error",
         }
     }

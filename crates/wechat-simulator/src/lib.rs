@@ -19,8 +19,11 @@
 //!
 //! Under `/cgi-bin/component/`: `api_start_push_ticket`, `api_component_token`,
 //! `api_create_preauthcode`, `api_query_auth`, `api_authorizer_token`, `api_get_authorizer_info`,
-//! `api_get_authorizer_list`, `clear_quota`, `clear_quota/v2`. Also `/cgi-bin/clear_quota`, and
+//! `api_get_authorizer_list`, `api_get_authorizer_option`, `api_set_authorizer_option`,
+//! `get_authorizer_option`, `set_authorizer_option`, `clear_quota`, `clear_quota/v2`. Also
+//! `/cgi-bin/clear_quota`, `/cgi-bin/openapi/quota/get`, `/cgi-bin/getcallbackip`, and
 //! `/cgi-bin/message/custom/send` as a business call, which needs a good authorizer access token.
+//! Any other path is refused with 40066 and HTTP 200.
 //!
 //! Pages: `/cgi-bin/componentloginpage`, `/wxaopen/safe/bindcomponent`, `/safe/bindcomponent`. A
 //! refusal has HTTP 200 and an attribute `data-error`. A PC link without `auth_type` means 3; the
@@ -32,8 +35,8 @@
 //!
 //! # Control API
 //!
-//! JSON in and out. A refused call is answered with 400 or 404 and `{"error": ".."}`. `?` marks an
-//! optional field. Any content type is accepted, so plain `curl -d` works:
+//! JSON in and out. A refused call is answered with 400, 404 or 405 and `{"error": ".."}`. `?`
+//! marks an optional field. Any content type is accepted, so plain `curl -d` works:
 //!
 //! ```text
 //! curl localhost:8081/_sim/calls
@@ -43,8 +46,9 @@
 //! ```
 //!
 //! - `GET /_sim/calls` answers `{"api_component_token": 1, ..}`: the calls by the last segment of
-//!   their path (`clear_quota` for its version 2 too). Failed calls count, pages do not. `POST
-//!   /_sim/calls/reset` starts from zero.
+//!   their path (`clear_quota` for its version 2 too, `quota/get`). Failed calls count, and unknown
+//!   paths under `/cgi-bin/`. Pages and other unknown paths do not. `POST /_sim/calls/reset` starts
+//!   from zero.
 //! - `POST /_sim/faults` spoils the next calls to an endpoint, or to any (`"*"`). One of
 //!   `{"endpoint": "api_query_auth", "errcode": -1}` (refused; `"61003"` gives a string), `{..,
 //!   "http_status": 500}` (an empty answer with this status), `{.., "body": "garbage"}` (HTTP 200
@@ -86,7 +90,8 @@
 //!   ..}`, as `GET` does.
 //! - `POST /_sim/settings` changes the named settings: `allowed_ips` (`null` for any),
 //!   `events_url`, `messages_url`, `authorization_host`, `rotate_refresh_tokens`, `token`,
-//!   `encoding_aes_key`, `component_appsecret`, `component_token_daily_quota`, `ticket_pushes`.
+//!   `encoding_aes_key`, `component_appsecret`, `component_token_daily_quota`, `ticket_pushes`,
+//!   `callback_ips`.
 //! - `GET /_sim/state` shows accounts, settings and the latest pushes, without secrets.
 
 // For tests.

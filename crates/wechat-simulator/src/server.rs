@@ -16,6 +16,7 @@ impl Simulator {
         api::routes()
             .merge(pages::routes())
             .merge(control::routes())
+            .fallback(api::unknown_path)
             .with_state(self.clone())
     }
 

@@ -14,10 +14,12 @@ use crate::settings::Settings;
 pub(crate) mod component;
 pub(crate) mod quota;
 pub(crate) mod token;
+pub(crate) mod usage;
 
 // The accounts' side.
 pub(crate) mod account;
 pub(crate) mod authorizers;
+pub(crate) mod options;
 pub(crate) mod status;
 
 /// How many pushes the log keeps.
@@ -34,6 +36,9 @@ pub(crate) struct State {
     pub(crate) ticket_pushes: bool,
     pub(crate) component: component::Component,
     pub(crate) authorizers: authorizers::Authorizers,
+    pub(crate) usage: usage::Usage,
+    /// The IP addresses that pushes come from, as `getcallbackip` answers them.
+    pub(crate) callback_ips: Vec<String>,
     pub(crate) faults: Faults,
     pub(crate) calls: BTreeMap<String, u64>,
     pub(crate) messages: Vec<SentMessage>,
@@ -65,6 +70,8 @@ impl State {
             ticket_pushes: true,
             component: component::Component::default(),
             authorizers: authorizers::Authorizers::with_demo_accounts(),
+            usage: usage::Usage::default(),
+            callback_ips: vec!["127.0.0.1".to_owned()],
             faults: Faults::default(),
             calls: BTreeMap::new(),
             messages: Vec::new(),

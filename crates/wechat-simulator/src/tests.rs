@@ -18,6 +18,7 @@ mod accounts;
 mod authorization;
 mod calls;
 mod faults;
+mod options;
 mod pushes;
 
 const NOW: u64 = 1_700_000_000;

@@ -10,6 +10,9 @@ use crate::state::component::PRE_AUTH_CODE_LIFE_SECS;
 use crate::state::token::LIFE_SECS;
 use crate::state::{SentMessage, State};
 
+mod option;
+mod quota;
+
 /// Most accounts that one page of the list may hold.
 const MAX_PAGE_LEN: u64 = 500;
 
@@ -27,8 +30,14 @@ pub(super) fn to(
     match endpoint {
         Endpoint::StartPushTicket => return start_push_ticket(state, body),
         Endpoint::ComponentToken => return component_token(state, now, body),
-        Endpoint::ClearQuotaV2 => return clear_quota_v2(state, now, body),
-        Endpoint::ClearQuota => return clear_quota(state, now, token, body),
+        Endpoint::ClearQuotaV2 => return quota::clear_v2(state, now, body),
+        Endpoint::ClearQuota => return quota::clear(state, now, token, body),
+        Endpoint::QuotaGet => return quota::get(state, now, token, body),
+        Endpoint::CallbackIp => return callback_ips(state, now, token),
+        Endpoint::OldGetOption => return option::old_get(state, now, token, body),
+        Endpoint::OldSetOption => return option::old_set(state, now, token, body),
+        Endpoint::GetOption => return option::new_get(state, now, token, body),
+        Endpoint::SetOption => return option::new_set(state, now, token, body),
         Endpoint::CustomSend => return custom_send(state, now, token, body),
         _ => check_component_token(state, now, token)?,
     }
@@ -133,43 +142,12 @@ fn get_authorizer_list(state: &State, body: &Body) -> Answer {
     Ok(json!({"total_count": total_count, "list": list}))
 }
 
-/// A component access token clears the component's quota, an authorizer access token its account's.
-fn clear_quota(state: &mut State, now: u64, token: Option<&str>, body: &Body) -> Answer {
-    let token = token.ok_or(Refusal::TOKEN_MISSING)?;
-    let named = match text(body, "appid") {
-        "" => text(body, "component_appid"),
-        appid => appid,
-    };
-    if state.authorizers.owner(token).is_some() {
-        let owner = state.authorizers.check_token(now, token)?;
-        return if owner == named {
-            Ok(ok())
-        } else {
-            Err(Refusal::INVALID_APPID)
-        };
-    }
-    state.component.check_token(now, token)?;
-    if named != state.settings.component_appid {
-        return Err(Refusal::INVALID_APPID);
-    }
-    state.component.quota.clear(now)?;
-    Ok(ok())
-}
-
-fn clear_quota_v2(state: &mut State, now: u64, body: &Body) -> Answer {
-    check_component_appid(state, body)?;
-    check_secret(state, text(body, "appsecret"))?;
-    match text(body, "appid") {
-        "" => {}
-        appid if appid == state.settings.component_appid => {}
-        // The simulator gives an account no quota, so there is nothing to clear.
-        appid => {
-            state.authorizers.require(appid)?;
-            return Ok(ok());
-        }
-    }
-    state.component.quota.clear(now)?;
-    Ok(ok())
+/// The IP addresses that pushes come from.
+///
+/// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/openapi/getCallbackIp.html>
+fn callback_ips(state: &State, now: u64, token: Option<&str>) -> Answer {
+    caller(state, now, token)?;
+    Ok(json!({"ip_list": state.callback_ips}))
 }
 
 /// A business call: it works with a good authorizer access token only.
@@ -198,6 +176,23 @@ fn custom_send(state: &mut State, now: u64, token: Option<&str>, body: &Body) ->
         sent_at: now,
     });
     Ok(ok())
+}
+
+/// The owner of a good access token.
+enum Caller {
+    Component,
+    Account(String),
+}
+
+/// The owner of the token, which must be good now.
+fn caller(state: &State, now: u64, token: Option<&str>) -> Result<Caller, Refusal> {
+    let token = token.ok_or(Refusal::TOKEN_MISSING)?;
+    if state.authorizers.owner(token).is_some() {
+        let appid = state.authorizers.check_token(now, token)?;
+        return Ok(Caller::Account(appid.to_owned()));
+    }
+    state.component.check_token(now, token)?;
+    Ok(Caller::Component)
 }
 
 fn check_component_token(state: &State, now: u64, token: Option<&str>) -> Result<(), Refusal> {

@@ -25,6 +25,7 @@ struct Changes {
     component_appsecret: Option<String>,
     component_token_daily_quota: Option<u64>,
     ticket_pushes: Option<bool>,
+    callback_ips: Option<Vec<String>>,
 }
 
 /// A list, `null` for any address, or a missing field.
@@ -83,6 +84,7 @@ fn apply(simulator: &Simulator, changes: Changes) {
         changes.component_token_daily_quota,
     );
     replace(&mut state.ticket_pushes, changes.ticket_pushes);
+    replace(&mut state.callback_ips, changes.callback_ips);
 }
 
 fn replace<T>(value: &mut T, change: Option<T>) {

@@ -4,6 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use super::account::{Account, is_appid};
+use super::options::Options;
 use super::status::AccountStatus;
 use super::token::AccessTokens;
 use crate::errcode::Refusal;
@@ -29,6 +30,7 @@ pub(crate) struct Authorizers {
 pub(crate) struct Authorizer {
     pub(crate) account: Account,
     pub(crate) status: AccountStatus,
+    pub(crate) options: Options,
     pub(crate) authorization: Option<Authorization>,
 }
 
@@ -117,6 +119,7 @@ impl Authorizers {
                 free.insert(Authorizer {
                     account,
                     status: AccountStatus::Normal,
+                    options: Options::default(),
                     authorization: None,
                 });
             }

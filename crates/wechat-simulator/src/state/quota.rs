@@ -32,6 +32,15 @@ impl Quota {
         Ok(())
     }
 
+    /// The calls that are used today.
+    pub(crate) fn used(&self, now: u64) -> u64 {
+        if self.day == beijing_day(now) {
+            self.used
+        } else {
+            0
+        }
+    }
+
     /// Sets the day's used calls to zero. The eleventh time in a month it is refused with 48006.
     pub(crate) fn clear(&mut self, now: u64) -> Result<(), Refusal> {
         let month = month_number(beijing_day(now));
@@ -48,7 +57,8 @@ impl Quota {
     }
 }
 
-fn beijing_day(now: u64) -> u64 {
+/// Numbers the days of Beijing.
+pub(super) fn beijing_day(now: u64) -> u64 {
     (now + BEIJING_OFFSET_SECS) / DAY_SECS
 }
 
