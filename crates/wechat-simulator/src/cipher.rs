@@ -52,20 +52,30 @@ impl AesKey {
     }
 
     /// Encrypts `message` for `appid` behind 16 `random` bytes.
-    pub(crate) fn encrypt(&self, random: [u8; RANDOM_LEN], message: &str, appid: &str) -> String {
+    pub(crate) fn encrypt(&self, random: [u8; RANDOM_LEN], message: &[u8], appid: &str) -> String {
         let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
         let mut full = Vec::with_capacity(HEAD_LEN + message.len() + appid.len() + PAD_BLOCK);
         full.extend_from_slice(&random);
         full.extend_from_slice(&length.to_be_bytes());
-        full.extend_from_slice(message.as_bytes());
+        full.extend_from_slice(message);
         full.extend_from_slice(appid.as_bytes());
         let pad = PAD_BLOCK - full.len() % PAD_BLOCK;
         full.resize(full.len() + pad, u8::try_from(pad).unwrap_or_default());
         BASE64.encode(&self.cipher().cbc_encrypt(self.iv(), &full))
     }
 
-    /// Decrypts what was sealed for `appid`.
+    /// Decrypts a text that was sealed for `appid`.
     pub(crate) fn decrypt(&self, encrypted: &str, appid: &str) -> Result<String, CipherError> {
+        let message = self.decrypt_bytes(encrypted, appid)?;
+        String::from_utf8(message).map_err(|_| CipherError::Content)
+    }
+
+    /// Decrypts what was sealed for `appid`, text or not.
+    pub(crate) fn decrypt_bytes(
+        &self,
+        encrypted: &str,
+        appid: &str,
+    ) -> Result<Vec<u8>, CipherError> {
         let sealed = BASE64
             .decode(encrypted.as_bytes())
             .map_err(|_| CipherError::Encoding)?;
@@ -78,7 +88,7 @@ impl AesKey {
         if made_for != appid.as_bytes() {
             return Err(CipherError::AppId);
         }
-        String::from_utf8(message.to_vec()).map_err(|_| CipherError::Content)
+        Ok(message.to_vec())
     }
 
     fn cipher(&self) -> Cipher {

@@ -70,7 +70,9 @@
 //!   default the first demo account) and `create_time`? (by default now). Without a code, the
 //!   account authorizes anew; if `create_time` is before its authorization, the notice carries a
 //!   spent code. `unauthorized` only pushes the notice; it revokes nothing. `{"xml":
-//!   "<xml>..</xml>"}` pushes any text. `times`? pushes the same text again, each time sealed anew.
+//!   "<xml>..</xml>"}` pushes any text, sealed right: other types, events with `MsgType`, odd
+//!   shapes, no XML at all. `{"xml_base64": ".."}` pushes any bytes. A body that starts with `<` is
+//!   itself the text. `times`? pushes the same text again, each time sealed anew.
 //! - `POST /_sim/message` `{"authorizer_appid": .., "text": .., "openid"?: ..}` or
 //!   `{"authorizer_appid": .., "xml": ..}` pushes to the message URL. It answers the attempts, and
 //!   `reply`, the decrypted passive reply.

@@ -85,7 +85,7 @@ pub(crate) fn seal(
     settings: &Settings,
     key: &AesKey,
     addressee: &Addressee<'_>,
-    plaintext: &str,
+    plaintext: &[u8],
     salt: &Salt,
 ) -> SealedPush {
     let encrypt = key.encrypt(salt.random, plaintext, &settings.component_appid);

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
+use data_encoding::BASE64;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -21,6 +22,7 @@ const EXAMPLE_OPENID: &str = "oEXAMPLE_openid_000000000001";
 struct Order {
     info_type: Option<InfoType>,
     xml: Option<String>,
+    xml_base64: Option<String>,
     authorizer_appid: Option<String>,
     create_time: Option<u64>,
     authorization_code: Option<String>,
@@ -55,20 +57,38 @@ fn once() -> u32 {
 
 /// Pushes one plain text `times` times, each time sealed anew.
 pub(super) async fn push(State(simulator): State<Simulator>, body: Bytes) -> Answer {
-    let order: Order = read(&body)?;
-    let xml = match (&order.xml, order.info_type) {
-        (Some(xml), _) => xml.clone(),
-        (None, Some(info_type)) => notice(&simulator, &order, info_type)?,
-        (None, None) => return Err(ControlError::bad_request("info_type or xml is needed")),
-    };
+    let (plaintext, times) = plaintext(&simulator, &body)?;
     let mut attempts: Vec<Attempt> = Vec::new();
     let mut delivered = true;
-    for _ in 0..order.times {
-        let outcome = simulator.push_xml(&xml).await;
+    for _ in 0..times {
+        let outcome = simulator.push_bytes(&plaintext).await;
         delivered &= outcome.delivered;
         attempts.extend(outcome.attempts);
     }
     Ok(Json(json!({"attempts": attempts, "delivered": delivered})))
+}
+
+/// What the order pushes, and how many times. A body that starts with `<` is pushed as it is.
+fn plaintext(simulator: &Simulator, body: &Bytes) -> Result<(Vec<u8>, u32), ControlError> {
+    if body.trim_ascii_start().starts_with(b"<") {
+        return Ok((body.to_vec(), 1));
+    }
+    let order: Order = read(body)?;
+    if order.times == 0 {
+        return Err(ControlError::bad_request("times must be at least 1"));
+    }
+    let plaintext = match (&order.xml, &order.xml_base64, order.info_type) {
+        (Some(xml), None, None) => xml.clone().into_bytes(),
+        (None, Some(text), None) => BASE64
+            .decode(text.as_bytes())
+            .map_err(|_| ControlError::bad_request("xml_base64 is not base64"))?,
+        (None, None, Some(info_type)) => notice(simulator, &order, info_type)?.into_bytes(),
+        _ => {
+            let message = "one of info_type, xml and xml_base64 is needed";
+            return Err(ControlError::bad_request(message));
+        }
+    };
+    Ok((plaintext, order.times))
 }
 
 /// Pushes a follower's message to the message URL.
@@ -140,7 +160,7 @@ fn grant(
     Ok(GrantNotice {
         authorizer_appid: appid,
         authorization_code,
-        expires_at: create_time + AUTH_CODE_LIFE_SECS,
+        expires_at: create_time.saturating_add(AUTH_CODE_LIFE_SECS),
         pre_auth_code: order.pre_auth_code.clone(),
     })
 }

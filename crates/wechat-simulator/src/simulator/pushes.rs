@@ -43,6 +43,10 @@ impl Simulator {
 
     /// Seals a plain text for the event URL as WeChat would.
     pub fn seal(&self, plaintext: &str, timestamp: u64, nonce: &str) -> SealedPush {
+        self.seal_bytes(plaintext.as_bytes(), timestamp, nonce)
+    }
+
+    fn seal_bytes(&self, plaintext: &[u8], timestamp: u64, nonce: &str) -> SealedPush {
         let mut state = self.state();
         let salt = Salt {
             timestamp,
@@ -54,11 +58,16 @@ impl Simulator {
         seal(&state.settings, &key, &addressee, plaintext, &salt)
     }
 
-    /// Pushes any plain XML to the event URL.
+    /// Pushes any text to the event URL: XML of any shape, or none.
     pub async fn push_xml(&self, plaintext: &str) -> PushOutcome {
+        self.push_bytes(plaintext.as_bytes()).await
+    }
+
+    /// Pushes any bytes to the event URL, which need not be text.
+    pub async fn push_bytes(&self, plaintext: &[u8]) -> PushOutcome {
         let now = self.clock().now();
         let nonce = self.state().mint.nonce();
-        let sealed = self.seal(plaintext, now, &nonce);
+        let sealed = self.seal_bytes(plaintext, now, &nonce);
         let url = self.state().events_url.clone();
         let Some((url, client)) = url.and_then(|url| Some((url, self.client()?))) else {
             return PushOutcome::default();
@@ -66,10 +75,11 @@ impl Simulator {
         let taken = |reply: &Reply| reply.is_ok() && reply.is_success();
         let (attempts, reply) = deliver(client, &url, &sealed, taken).await;
         let delivered = reply.is_some();
-        let kind = element(plaintext, "InfoType").unwrap_or("unknown");
+        let text = String::from_utf8_lossy(plaintext);
+        let kind = element(&text, "InfoType").or_else(|| element(&text, "Event"));
         self.log(PushRecord {
             pushed_at: now,
-            kind: kind.to_owned(),
+            kind: kind.unwrap_or("unknown").to_owned(),
             attempts: attempts.clone(),
             delivered,
         });
@@ -194,5 +204,6 @@ fn seal_message(
         user_name: &user_name,
         openid: element(plaintext, "FromUserName").unwrap_or_default(),
     };
+    let plaintext = plaintext.as_bytes();
     Ok(seal(&state.settings, &key, &addressee, plaintext, &salt))
 }
