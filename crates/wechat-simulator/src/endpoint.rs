@@ -158,6 +158,11 @@ pub(crate) fn name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
 }
 
+/// The paths of all endpoints, in the order of the table.
+pub(crate) fn paths() -> impl Iterator<Item = &'static str> {
+    PATHS.iter().map(|(path, _)| *path)
+}
+
 /// The names of all endpoints, each once, in the order of the table.
 pub(crate) fn names() -> Vec<&'static str> {
     let mut names: Vec<&str> = Vec::new();

@@ -25,9 +25,9 @@
 //! `/cgi-bin/message/custom/send` as a business call, which needs a good authorizer access token.
 //! Any other path is refused with 40066 and HTTP 200.
 //!
-//! Pages: `/cgi-bin/componentloginpage`, `/wxaopen/safe/bindcomponent`, `/safe/bindcomponent`. A
-//! refusal has HTTP 200 and an attribute `data-error`. A PC link without `auth_type` means 3; the
-//! mobile pages refuse it.
+//! Pages: `/`, which lists all pages and calls, `/cgi-bin/componentloginpage`,
+//! `/wxaopen/safe/bindcomponent`, `/safe/bindcomponent`. A refusal has HTTP 200 and an attribute
+//! `data-error`. A PC link without `auth_type` means 3; the mobile pages refuse it.
 //!
 //! If WeChat's behaviour is not documented, the simulator takes the strict one. So a new
 //! authorization ends the tokens and codes of the earlier one at once, with or without a revocation

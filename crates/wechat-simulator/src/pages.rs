@@ -14,14 +14,16 @@ use crate::state::State as Wechat;
 use crate::state::account::Account;
 use crate::state::status::AccountStatus;
 
+pub(crate) mod home;
 mod html;
 
 /// The `auth_type` of a PC link without one: 公众号 and 小程序. The mobile page refuses such a link.
 const DEFAULT_PC_AUTH_TYPE: &str = "3";
 
-/// `mp.weixin.qq.com` and `open.weixin.qq.com`, as far as authorization needs them.
+/// The pages of `mp.weixin.qq.com` and `open.weixin.qq.com` for authorization, and the page at `/`.
 pub(crate) fn routes() -> Router<Simulator> {
     Router::new()
+        .route("/", get(home_page))
         .route("/cgi-bin/componentloginpage", get(pc_page))
         .route("/wxaopen/safe/bindcomponent", get(mobile_page))
         .route("/safe/bindcomponent", get(mobile_page))
@@ -76,6 +78,11 @@ enum Entry {
     Pc(Option<String>),
     /// The mobile link works from anywhere in WeChat.
     Mobile,
+}
+
+async fn home_page(State(simulator): State<Simulator>) -> Html<String> {
+    let state = simulator.state();
+    Html(home::home(&state.settings.component_appid))
 }
 
 async fn pc_page(

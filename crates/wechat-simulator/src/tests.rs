@@ -18,6 +18,7 @@ mod accounts;
 mod authorization;
 mod calls;
 mod faults;
+mod home;
 mod options;
 mod pushes;
 

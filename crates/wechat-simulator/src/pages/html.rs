@@ -12,7 +12,10 @@ const STYLE: &str = "\
 body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.6 system-ui,sans-serif}\
 main{max-width:30rem;margin:8vh auto;padding:2rem;background:var(--card);border:1px solid var(--line);border-radius:12px}\
 @media(max-width:32rem){main{margin:0;min-height:100vh;border:0;border-radius:0}}\
-h1{margin:0 0 .5rem;font-size:1.375rem}p{margin:.5rem 0;color:var(--soft)}\
+h1{margin:0 0 .5rem;font-size:1.375rem}h2{margin:1.5rem 0 .5rem;font-size:1.125rem}\
+ul{margin:.5rem 0;padding-left:1.25rem}a{color:var(--go)}a,code{overflow-wrap:anywhere}\
+section{margin-top:2rem;padding-top:2rem;border-top:1px solid var(--line)}\
+p{margin:.5rem 0;color:var(--soft)}\
 label{display:flex;gap:.75rem;align-items:center;padding:.75rem 0;border-top:1px solid var(--line)}\
 input{width:1.25rem;height:1.25rem;accent-color:var(--go)}\
 small{display:block;color:var(--soft);overflow-wrap:anywhere}\
@@ -92,7 +95,8 @@ fn domain_text(entry: Option<&str>, redirect: &str) -> String {
     )
 }
 
-fn page(title: &str, body: &str, error: Option<&str>) -> String {
+/// A whole page around `body`.
+pub(super) fn page(title: &str, body: &str, error: Option<&str>) -> String {
     let error = error.map_or_else(String::new, |name| format!(" data-error=\"{name}\""));
     format!(
         "<!doctype html><html lang=\"zh-CN\"><head><meta charset=\"utf-8\">\
@@ -101,7 +105,8 @@ fn page(title: &str, body: &str, error: Option<&str>) -> String {
     )
 }
 
-fn escape(text: &str) -> String {
+/// The text for HTML, also between quotes.
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
