@@ -23,7 +23,7 @@ pub struct Fault {
     /// A call names an account by `authorizer_appid`, by an authorization code that belongs to it,
     /// or by its authorizer access token.
     pub authorizer_appid: Option<String>,
-    /// How many calls are spoiled.
+    /// How many calls are spoiled. [`u32::MAX`]: any number.
     pub times: u32,
     /// For how many seconds of the simulator's clock the fault lasts. None: until it is used up.
     pub lasts_secs: Option<u64>,

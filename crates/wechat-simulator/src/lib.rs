@@ -33,6 +33,29 @@
 //! authorization ends the tokens and codes of the earlier one at once, with or without a revocation
 //! in between.
 //!
+//! A confirmation of the same permission sets as before ends them too, and pushes nothing: its code
+//! comes by the redirect only.
+//!
+//! # What vendors have seen
+//!
+//! - WeChat refuses the very refresh token that info names: `{"endpoint": "api_authorizer_token",
+//!   "authorizer_appid": .., "errcode": 61023, "lasts_secs": 3600}` to `/_sim/faults`
+//! - info refuses for one account: `{"endpoint": "api_get_authorizer_info", "authorizer_appid": ..,
+//!   "errcode": 48001, "lasts_secs": 3600}`, or answers garbage: `"body": "null"` in place of the
+//!   errcode
+//! - an `errcode` is a string: `{"endpoint": .., "errcode": "61003"}`
+//! - `func_info` is null: `{"endpoint": "api_query_auth", "set": {"/authorization_info/func_info":
+//!   null}}`
+//! - `authorizer_info` is missing: `{"endpoint": "api_get_authorizer_info", "remove":
+//!   ["/authorizer_info"]}`
+//! - a name is no valid JSON: `{"endpoint": "api_get_authorizer_info", "raw":
+//!   {"/authorizer_info/nick_name": "\"\\ud83d\""}}`
+//! - the list has an odd entry: `{"endpoint": "api_get_authorizer_list", "set": {"/list/-": null}}`
+//! - an account is frozen without a push: `{"authorizer_appid": .., "status": "frozen"}` to
+//!   `/_sim/status`
+//! - a trial mini program authorizes without a code:
+//!   `<xml>..<InfoType>authorized</InfoType>..</xml>` to `/_sim/push`
+//!
 //! # Control API
 //!
 //! JSON in and out. A refused call is answered with 400, 404 or 405 and `{"error": ".."}`. `?`

@@ -18,6 +18,7 @@ pub(crate) mod usage;
 
 // The accounts' side.
 pub(crate) mod account;
+pub(crate) mod authorization;
 pub(crate) mod authorizers;
 pub(crate) mod options;
 pub(crate) mod status;

@@ -17,6 +17,7 @@ pub(super) struct FaultBody {
     endpoint: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     authorizer_appid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     times: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lasts_secs: Option<u64>,
@@ -150,7 +151,7 @@ impl Serialize for Fault {
         let mut body = FaultBody {
             endpoint: self.endpoint.clone(),
             authorizer_appid: self.authorizer_appid.clone(),
-            times: Some(self.times),
+            times: (self.lasts_secs.is_none() || self.times != u32::MAX).then_some(self.times),
             lasts_secs: self.lasts_secs,
             delay_ms: millis(self.delay),
             answer_delay_ms: millis(self.answer_delay),
@@ -230,6 +231,14 @@ mod tests {
             json["times"] = json!(1);
             assert_eq!(json!(fault), json);
         }
+    }
+
+    #[test]
+    fn a_lasting_fault_is_shown_without_a_number_of_calls() {
+        let fault = Fault::new("*", FaultEffect::Reset).lasting(60);
+        let json = json!({"endpoint": "*", "reset": true, "lasts_secs": 60});
+        assert_eq!(json!(fault), json);
+        assert_eq!(serde_json::from_value::<Fault>(json).unwrap(), fault);
     }
 
     #[test]

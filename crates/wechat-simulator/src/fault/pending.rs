@@ -59,7 +59,9 @@ impl Faults {
             let next = self.0.iter_mut().map(|pending| &mut pending.fault);
             let mut hitting = next.filter(|fault| fault.hits(endpoint, account));
             if let Some(fault) = hitting.find(|fault| fault.effect.is_some() == with_effect) {
-                fault.times -= 1;
+                if fault.times != u32::MAX {
+                    fault.times -= 1;
+                }
                 stroke.delay += fault.delay;
                 stroke.answer_delay += fault.answer_delay;
                 stroke.effect = stroke.effect.or_else(|| fault.effect.clone());

@@ -4,7 +4,8 @@ use super::{SimError, Simulator};
 use crate::push::PushOutcome;
 use crate::push::notice::{GrantNotice, Notice};
 use crate::state::State;
-use crate::state::authorizers::{AUTH_CODE_LIFE_SECS, Confirmation};
+use crate::state::authorization::Confirmation;
+use crate::state::authorizers::AUTH_CODE_LIFE_SECS;
 use crate::state::status::AccountStatus;
 
 /// A merchant's confirmation whose notice was pushed. Its code is a secret: no `Debug`.

@@ -4,6 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use super::account::{Account, is_appid};
+use super::authorization::{Authorization, Confirmation};
 use super::options::Options;
 use super::status::AccountStatus;
 use super::token::AccessTokens;
@@ -34,19 +35,6 @@ pub(crate) struct Authorizer {
     pub(crate) authorization: Option<Authorization>,
 }
 
-/// One authorization: from the merchant's confirmation to the next one, or to the revocation.
-pub(crate) struct Authorization {
-    epoch: u64,
-    /// When the merchant confirmed, in Unix seconds.
-    pub(crate) auth_time: u64,
-    pub(crate) confirmation: Confirmation,
-    /// Ids of the permission sets that the merchant granted.
-    pub(crate) permission_sets: Vec<u32>,
-    /// None until the code is exchanged.
-    pub(crate) refresh_token: Option<String>,
-    pub(crate) access_tokens: AccessTokens,
-}
-
 struct AuthCode {
     appid: String,
     epoch: u64,
@@ -59,28 +47,6 @@ pub(crate) struct Grant {
     pub(crate) auth_code: String,
     pub(crate) expires_at: u64,
     pub(crate) confirmation: Confirmation,
-}
-
-/// What a confirmation changes, and so which notice WeChat pushes.
-///
-/// Source: <https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Before_Develop/authorize_event.html>
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Confirmation {
-    /// The account was not authorized: `authorized`.
-    New,
-    /// The account granted other permission sets: `updateauthorized`.
-    OtherSets,
-    /// The account granted the same permission sets: nothing is pushed.
-    SameSets,
-}
-
-impl Confirmation {
-    pub(crate) fn is_pushed(self) -> bool {
-        match self {
-            Self::New | Self::OtherSets => true,
-            Self::SameSets => false,
-        }
-    }
 }
 
 /// What `api_query_auth` and `api_authorizer_token` give.
@@ -155,11 +121,8 @@ impl Authorizers {
         let authorizer = self.accounts.get_mut(appid)?;
         self.epochs += 1;
         let permission_sets = authorizer.account.permission_sets.clone();
-        let confirmation = match &authorizer.authorization {
-            None => Confirmation::New,
-            Some(before) if before.permission_sets == permission_sets => Confirmation::SameSets,
-            Some(_) => Confirmation::OtherSets,
-        };
+        let before = authorizer.authorization.as_ref();
+        let confirmation = Confirmation::after(before, &permission_sets);
         authorizer.authorization = Some(Authorization {
             epoch: self.epochs,
             auth_time: now,
