@@ -1,26 +1,38 @@
 //! A world of its own for each test: WeChat, the table, the secret, the functions, and a clock that the test moves.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use component_core::error::Error;
 use component_core::time::{Clock, Deadline, Timestamp};
-use http::{HeaderMap, StatusCode, header};
-use lambda_http::{Body, Request, Response};
-use local::emulators::{Emulators, TABLE};
+use http::StatusCode;
+use lambda_http::Body;
+use local::emulators::Emulators;
 use local::functions::{Functions, Parts};
 use local::{door, triggers};
 use merchant_pages::brand::Brand;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use url::Url;
 use wechat_simulator::{
     DEMO_APPIDS, Fault, FaultEffect, PushOutcome, Settings, SimClock, Simulator,
 };
 
-use crate::wire::Wire;
+// How a merchant and a test look at it.
+pub(crate) mod browser;
+pub(crate) mod log;
+pub(crate) mod rows;
+
+// What is between the functions and the rest of it.
+pub(crate) mod wire;
+
+// The functions as processes.
+#[cfg(target_os = "linux")]
+pub(crate) mod gate;
+#[cfg(target_os = "linux")]
+pub(crate) mod processes;
+
+use wire::Wire;
 
 /// When each world begins: the second of the published pushes.
 pub(crate) const BEGINNING: u64 = 1_700_000_001;
@@ -236,47 +248,6 @@ impl World {
         calls
     }
 
-    /// A row as it stands in the table.
-    pub(crate) async fn row(&self, pk: &str) -> Option<HashMap<String, AttributeValue>> {
-        let key = AttributeValue::S(pk.to_owned());
-        let get = self
-            .emulators
-            .dynamodb
-            .get_item()
-            .table_name(TABLE)
-            .key("pk", key);
-        get.consistent_read(true).send().await.unwrap().item
-    }
-
-    /// Writes one attribute of a row past all conditions.
-    pub(crate) async fn set(&self, pk: &str, name: &str, value: AttributeValue) {
-        let update = self
-            .emulators
-            .dynamodb
-            .update_item()
-            .table_name(TABLE)
-            .key("pk", AttributeValue::S(pk.to_owned()))
-            .update_expression("SET #name = :value")
-            .expression_attribute_names("#name", name)
-            .expression_attribute_values(":value", value);
-        update.send().await.unwrap();
-    }
-
-    /// Everything that stands in the table, by key.
-    pub(crate) async fn rows(&self) -> BTreeMap<String, HashMap<String, AttributeValue>> {
-        let scan = self.emulators.dynamodb.scan().table_name(TABLE);
-        let items = scan.send().await.unwrap().items.unwrap_or_default();
-        let keyed = |item: HashMap<String, AttributeValue>| (text(&item, "pk"), item);
-        items.into_iter().map(keyed).collect()
-    }
-
-    /// The authorizer's row.
-    pub(crate) async fn authorizer_row(&self, appid: &str) -> HashMap<String, AttributeValue> {
-        self.row(&format!("authorizer#{appid}"))
-            .await
-            .expect("the authorizer has a row")
-    }
-
     /// A push as WeChat would seal it now.
     pub(crate) fn sealed(&self, plain: &str) -> wechat_simulator::SealedPush {
         self.simulator.seal(plain, self.clock.now(), "987654321")
@@ -297,101 +268,11 @@ impl World {
     pub(crate) async fn push_xml(&self, plain: &str) -> PushOutcome {
         self.simulator.push_xml(plain).await
     }
-
-    /// A merchant's click on the start page.
-    pub(crate) async fn click(&self, browser: &mut Browser, query: &str) -> Response<String> {
-        let request = browser.request("POST", &format!("/auth/start?{query}"));
-        let response = self.functions.auth_start.handle(request, deadline()).await;
-        browser.remember(&response);
-        response
-    }
-
-    /// A browser at an address of ours that WeChat sent it to.
-    pub(crate) async fn come_back(&self, browser: &Browser, address: &str) -> Response<String> {
-        let request = browser.request("GET", address);
-        self.functions
-            .auth_callback
-            .handle(request, deadline())
-            .await
-    }
-
-    /// From the click to where WeChat sends the browser; WeChat's notice of it is not pushed but returned.
-    pub(crate) async fn consent(&self, browser: &mut Browser, appid: &str) -> (String, String) {
-        self.consent_by(browser, "", appid).await
-    }
-
-    /// The same by a link with this query.
-    pub(crate) async fn consent_by(
-        &self,
-        browser: &mut Browser,
-        query: &str,
-        appid: &str,
-    ) -> (String, String) {
-        let clicked = self.click(browser, query).await;
-        assert_eq!(clicked.status(), StatusCode::SEE_OTHER);
-        let page = location(&clicked);
-        let consent = self
-            .simulator
-            .consent_unpushed(&parameter(&page, "pre_auth_code"), appid);
-        let consent = consent.unwrap();
-        let mut back = Url::parse(&parameter(&page, "redirect_uri")).unwrap();
-        back.query_pairs_mut()
-            .append_pair("auth_code", &consent.auth_code)
-            .append_pair("expires_in", &consent.expires_in.to_string());
-        (back.into(), consent.notice)
-    }
-}
-
-/// A merchant's browser: it keeps our cookie.
-#[derive(Clone, Default)]
-pub(crate) struct Browser {
-    pub(crate) cookie: Option<String>,
-    pub(crate) user_agent: Option<&'static str>,
-}
-
-impl Browser {
-    pub(crate) fn request(&self, method: &str, address: &str) -> Request {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::HOST, HOST.parse().unwrap());
-        headers.insert("x-forwarded-proto", "https".parse().unwrap());
-        if let Some(cookie) = &self.cookie {
-            headers.insert(header::COOKIE, cookie.parse().unwrap());
-        }
-        if let Some(agent) = self.user_agent {
-            headers.insert(header::USER_AGENT, agent.parse().unwrap());
-        }
-        let mut request = http::Request::builder().method(method).uri(address);
-        *request.headers_mut().unwrap() = headers;
-        request.body(Body::Empty).unwrap()
-    }
-
-    pub(crate) fn remember(&mut self, response: &Response<String>) {
-        if let Some(cookie) = response.headers().get(header::SET_COOKIE) {
-            let cookie = cookie.to_str().unwrap();
-            self.cookie = cookie.split(';').next().map(str::to_owned);
-        }
-    }
 }
 
 /// Long enough for everything, short enough for a test that must see it pass.
 pub(crate) fn deadline() -> Deadline {
     Deadline::after(Duration::from_secs(15))
-}
-
-pub(crate) fn location(response: &Response<String>) -> Url {
-    let location = response
-        .headers()
-        .get(header::LOCATION)
-        .expect("a Location");
-    Url::parse(location.to_str().unwrap()).unwrap()
-}
-
-pub(crate) fn parameter(url: &Url, name: &str) -> String {
-    let found = url.query_pairs().find(|(key, _)| key == name);
-    found
-        .unwrap_or_else(|| panic!("{url} has no {name}"))
-        .1
-        .into_owned()
 }
 
 /// Nothing that an error says, to the caller or to the log, is a secret.
@@ -412,12 +293,4 @@ pub(crate) fn assert_tells_nothing(error: &Error) {
     ] {
         assert!(!told.contains(mark), "{told}");
     }
-}
-
-pub(crate) fn text(item: &HashMap<String, AttributeValue>, name: &str) -> String {
-    item[name].as_s().unwrap().clone()
-}
-
-pub(crate) fn number(item: &HashMap<String, AttributeValue>, name: &str) -> u64 {
-    item[name].as_n().unwrap().parse().unwrap()
 }

@@ -1,0 +1,223 @@
+//! A world in which a process is killed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::RawQuery;
+use axum::http::StatusCode;
+use axum::routing::post;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use wechat_simulator::{Settings, SimClock};
+
+use crate::world::browser::Browser;
+use crate::world::gate::Gate;
+use crate::world::processes::{Function, Outcome, Process};
+use crate::world::rows::{number, text};
+use crate::world::{World, appid};
+
+pub(super) const HOURS: u64 = 3600;
+
+/// Tickets live so long.
+const TICKET_LIFE: u64 = 12 * HOURS;
+
+/// What a process is to do, in a world where it matters.
+pub(super) struct Scene {
+    pub(super) world: World,
+    pub(super) gate: Gate,
+    pub(super) event: Value,
+    /// The notice that WeChat pushes in any case.
+    pub(super) notice: Option<String>,
+}
+
+impl Scene {
+    /// These have authorized so long ago; since then, nobody but WeChat's pushes of the ticket has come.
+    pub(super) async fn of(authorizers: &[&str], age_secs: u64) -> Self {
+        let clock = SimClock::system(1);
+        clock.set(clock.now() - age_secs);
+        let world = World::on(clock, 1, Settings::example()).await;
+        world.push_ticket().await;
+        for appid in authorizers {
+            world.authorize(appid).await;
+        }
+        world.clock.advance(age_secs);
+        if age_secs < TICKET_LIFE {
+            world.push_ticket().await;
+        }
+        Self {
+            gate: Gate::open(&world).await,
+            world,
+            event: Value::Null,
+            notice: None,
+        }
+    }
+
+    pub(super) fn event(self, event: Value) -> Self {
+        Self { event, ..self }
+    }
+
+    pub(super) fn file(self, name: &str) -> Self {
+        self.event(file(name))
+    }
+
+    /// The merchant authorizes, and the receiver has stored the notice.
+    pub(super) async fn consent(self) -> Self {
+        let consent = self.world.simulator.authorize_unpushed(appid()).unwrap();
+        assert!(self.world.push_xml(&consent.notice).await.delivered);
+        self
+    }
+
+    /// The event is what is new on the table's stream.
+    pub(super) fn stream(self) -> Self {
+        let batch = self.world.next_batch().unwrap();
+        self.event(batch)
+    }
+
+    /// A code was exchanged by somebody who never stored what it gave.
+    pub(super) async fn exchange_elsewhere(&self) {
+        let world = &self.world;
+        let component = world.ask(json!({ "component": true })).await.unwrap();
+        let consent = world.simulator.authorize_unpushed(appid()).unwrap();
+        let url = format!(
+            "{}/cgi-bin/component/api_query_auth?component_access_token={}",
+            world.parts.wechat_url,
+            component["access_token"].as_str().unwrap()
+        );
+        let body = json!({
+            "component_appid": Settings::example().component_appid,
+            "authorization_code": consent.auth_code,
+        });
+        let call = world.http.post(url).body(body.to_string());
+        call.send().await.unwrap();
+        assert!(self.refresh_token(appid()).is_some());
+    }
+
+    /// A browser comes back from WeChat's page.
+    pub(super) async fn redirect(self) -> Self {
+        let mut browser = Browser::default();
+        let (address, notice) = self.world.consent(&mut browser, appid()).await;
+        let mut event = file("auth-callback-unknown-state");
+        event["rawQueryString"] = address.split_once('?').unwrap().1.into();
+        event["cookies"] = json!([browser.cookie.unwrap()]);
+        Self {
+            event,
+            notice: Some(notice),
+            ..self
+        }
+    }
+
+    /// WeChat pushes a ticket in vain; the event is its first try.
+    pub(super) async fn ticket(self) -> Self {
+        let first = Arc::new(Mutex::new(None));
+        let seen = first.clone();
+        let down = async move |RawQuery(query), body: String| {
+            let event = pushed(&query.unwrap_or_default(), &body);
+            seen.lock().unwrap().get_or_insert(event);
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}/wechat/events", listener.local_addr().unwrap());
+        let router = Router::new().route("/wechat/events", post(down));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        self.world.simulator.set_events_url(&url);
+        assert!(!self.world.simulator.push_ticket().await.delivered);
+        let event = first.lock().unwrap().take().unwrap();
+        self.event(event)
+    }
+
+    /// The live one, as WeChat knows it.
+    fn refresh_token(&self, appid: &str) -> Option<String> {
+        self.world.simulator.authorizer(appid)?.refresh_token
+    }
+
+    /// Whether the refresher has left nothing to do.
+    pub(super) async fn is_refreshed(&self) -> bool {
+        let now = self.world.clock.now();
+        let rows = self.world.rows().await;
+        let lasts = |pk: &str, secs| number(&rows[pk], "expires_at") > now + secs;
+        let component = lasts("component#token", 900);
+        let mut authorizers = rows.keys().filter(|pk| pk.starts_with("authorizer#"));
+        component && authorizers.all(|pk| lasts(pk, HOURS))
+    }
+
+    /// Whatever a row had it has, and nothing blank in its place.
+    pub(super) async fn check_nothing_is_lost(&self, before: &BTreeMap<String, String>) {
+        let rows = self.world.rows().await;
+        for (pk, token) in before {
+            let row = &rows[pk];
+            assert_ne!(text(row, "refresh_token"), "", "{pk}");
+            assert!(format!("{row:?}").contains(token), "{pk} lost its token");
+        }
+    }
+
+    /// The refresh tokens in the table.
+    pub(super) async fn refresh_tokens(&self) -> BTreeMap<String, String> {
+        let rows = self.world.rows().await.into_iter();
+        let authorizers = rows.filter(|(pk, _)| pk.starts_with("authorizer#"));
+        authorizers
+            .map(|(pk, row)| (pk, text(&row, "refresh_token")))
+            .collect()
+    }
+
+    /// The next callers get tokens that WeChat accepts, and the table has what WeChat has.
+    pub(super) async fn check_all_is_good(&self) {
+        let getter = Process::start(Function::TokenGetter, &self.gate.url).await;
+        let component = ask(&getter, &json!({ "component": true })).await;
+        assert!(self.world.simulator.component_token_works(&component));
+        for known in self.world.simulator.authorizers() {
+            let appid = &known.authorizer_appid;
+            let Some(row) = self.world.row(&format!("authorizer#{appid}")).await else {
+                assert!(!known.authorized, "{appid} has no row");
+                continue;
+            };
+            let request = json!({ "authorizer_appid": appid });
+            if !known.authorized {
+                let refused = getter.invoke(&request).await;
+                assert!(
+                    matches!(&refused, Outcome::Failed(error) if error["errorType"] == "authorization_revoked"),
+                    "{refused:?}"
+                );
+                assert!(!row.contains_key("due_at"));
+                continue;
+            }
+            self.world.assert_good(&ask(&getter, &request).await);
+            let row = self.world.authorizer_row(appid).await;
+            assert_eq!(text(&row, "status"), "authorized");
+            self.world.assert_good(&text(&row, "access_token"));
+            let live = self.refresh_token(appid).unwrap();
+            let current = text(&row, "refresh_token") == live;
+            assert!(current || format!("{:?}", row["refresh_history"]).contains(&live));
+        }
+    }
+}
+
+/// What a caller gets in the end who asks until he gets it.
+pub(super) async fn ask(getter: &Process, request: &Value) -> String {
+    loop {
+        match getter.invoke(request).await {
+            Outcome::Answered(answer) => {
+                return answer["access_token"].as_str().unwrap().to_owned();
+            }
+            Outcome::Failed(error) => assert_eq!(error["errorType"], "wechat_unavailable"),
+            Outcome::Killed => panic!("nobody kills it any more"),
+        }
+    }
+}
+
+/// A file of `events/`.
+fn file(name: &str) -> Value {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let text = fs::read_to_string(root.join("events").join(format!("{name}.json")));
+    serde_json::from_str(&text.unwrap()).unwrap()
+}
+
+/// A push, as the API makes an event of it.
+pub(super) fn pushed(query: &str, body: &str) -> Value {
+    let mut event = file("ticket-receiver-ticket");
+    event["rawQueryString"] = query.into();
+    event["body"] = body.into();
+    event
+}

@@ -1,0 +1,164 @@
+//! Short lives in rough weather, each from its seed: whatever befell them, no token is lost and no dead one served.
+//!
+//! `SCHEDULES=1000000` lives a million of them, `FROM=n` those from the seed `n` on, and `SEED=n` the one of that seed again,
+//! told as it goes (`cargo test -p e2e lives -- --nocapture`).
+
+use std::env;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use wechat_simulator::DEMO_APPIDS;
+
+use crate::reliability::simulation::ledger::{COMPONENT, Counts};
+use crate::reliability::simulation::triggers::Wish;
+use crate::reliability::simulation::{Life, Simulation};
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// How many lives, if nobody says otherwise.
+const SCHEDULES: u64 = 10_000;
+
+/// One short life.
+async fn life(simulation: Simulation) {
+    let chance = simulation.chance().clone();
+    {
+        let mut weather = simulation.weather();
+        weather.faults = *chance.pick(&[0.0, 0.02, 0.05, 0.1, 0.2]);
+        weather.crashes = *chance.pick(&[0.0, 0.1, 0.3]);
+    }
+    let accounts = &DEMO_APPIDS[..=chance.below(3)];
+    let rough = chance.between(20 * MINUTE, 200 * MINUTE);
+    tokio::spawn(simulation.clone().run_tickets());
+    tokio::spawn(simulation.clone().run_refresher());
+    for appid in accounts {
+        tokio::spawn(merchant(simulation.clone(), appid, rough));
+        tokio::spawn(sibling(simulation.clone(), appid, rough));
+    }
+    tokio::spawn(sibling(simulation.clone(), COMPONENT, rough));
+    for _run in 0..chance.below(3) {
+        let (simulation, at) = (simulation.clone(), chance.between(Duration::ZERO, rough));
+        tokio::spawn(async move {
+            simulation.sleep(at).await;
+            simulation.reconcile().await;
+        });
+    }
+    simulation.sleep(rough).await;
+    {
+        let mut weather = simulation.weather();
+        weather.faults = 0.0;
+        weather.crashes = 0.0;
+    }
+    simulation.note(format_args!("nothing befalls anything any more"));
+    simulation.sleep(11 * MINUTE).await;
+    simulation.clone().reconcile().await;
+    for appid in accounts {
+        simulation.check_settled(appid).await;
+    }
+}
+
+/// A merchant who authorizes, and may do it again, or withdraw.
+async fn merchant(simulation: Simulation, appid: &str, until: Duration) {
+    let chance = simulation.chance();
+    simulation
+        .sleep(chance.between(Duration::ZERO, until / 2))
+        .await;
+    for _change in 0..=chance.below(4) {
+        let view = simulation.wechat().authorizer(appid).unwrap();
+        match chance.below(10) {
+            0..3 if view.authorized => simulation.revoke(appid),
+            3..7 => simulation.authorize_by_link(appid).await,
+            _ => simulation.authorize(appid).await,
+        }
+        let most = *chance.pick(&[Duration::from_secs(5), MINUTE, until / 2]);
+        simulation.sleep(chance.between(Duration::ZERO, most)).await;
+        if simulation.elapsed() > until {
+            return;
+        }
+    }
+}
+
+/// Somebody who asks for an account's token, now and then and sometimes in crowds.
+async fn sibling(simulation: Simulation, whose: &'static str, until: Duration) {
+    let chance = simulation.chance();
+    let mut had = None;
+    loop {
+        simulation
+            .sleep(chance.between(Duration::ZERO, until / 4))
+            .await;
+        if simulation.elapsed() > until {
+            return;
+        }
+        let wish = match (chance.below(10), had.take()) {
+            (0, _) => Wish::Lasting(3600),
+            (1, Some(token)) => Wish::Another(token),
+            _ => Wish::Any,
+        };
+        let crowd = *chance.pick(&[1, 1, 1, 3]);
+        for _other in 1..crowd {
+            let (simulation, wish) = (simulation.clone(), wish.clone());
+            tokio::spawn(async move { drop(simulation.ask(whose, wish).await) });
+        }
+        if let Ok(answer) = simulation.ask(whose, wish).await {
+            had = answer["access_token"].as_str().map(str::to_owned);
+        }
+    }
+}
+
+pub(crate) fn variable(name: &str) -> Option<u64> {
+    Some(env::var(name).ok()?.parse().expect("a number"))
+}
+
+#[test]
+fn no_schedule_loses_a_token_or_serves_a_dead_one() {
+    if let Some(seed) = variable("SEED") {
+        let Life { broken, counts, .. } = Simulation::live(seed, true, life);
+        println!("{counts:#?}");
+        assert!(broken.is_empty(), "SEED={seed}: {broken:#?}");
+        return;
+    }
+    let schedules = variable("SCHEDULES").unwrap_or(SCHEDULES);
+    let from = variable("FROM").unwrap_or_default();
+    let next = AtomicU64::new(from);
+    let (all, failed) = (Mutex::new(Counts::default()), Mutex::new(Vec::new()));
+    let threads = thread::available_parallelism()
+        .map_or(2, usize::from)
+        .max(2);
+    thread::scope(|scope| {
+        for _thread in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= from + schedules {
+                        return;
+                    }
+                    let Life { broken, counts, .. } = Simulation::live(seed, false, life);
+                    all.lock().unwrap().merge(&counts);
+                    if !broken.is_empty() {
+                        failed.lock().unwrap().push((seed, broken));
+                    }
+                }
+            });
+        }
+    });
+    println!("{:#?}", all.into_inner().unwrap());
+    let mut failed = failed.into_inner().unwrap();
+    failed.sort();
+    for (seed, broken) in failed.iter().take(20) {
+        println!("SEED={seed}: {broken:#?}");
+    }
+    assert!(
+        failed.is_empty(),
+        "{} of {schedules} schedules",
+        failed.len()
+    );
+}
+
+#[test]
+fn a_seed_is_a_whole_life() {
+    for seed in 0..20 {
+        let [one, other] = [(), ()].map(|()| Simulation::live(seed, false, life));
+        assert_eq!(one.hash, other.hash, "SEED={seed}");
+    }
+}

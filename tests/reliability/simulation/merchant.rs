@@ -1,0 +1,90 @@
+//! What merchants do, and how the functions hear of it.
+
+use std::time::Duration;
+
+use url::Url;
+use wechat_simulator::UnpushedConsent;
+
+use super::Simulation;
+use super::sandbox::Function;
+use crate::world::browser::{Browser, location, parameter};
+
+impl Simulation {
+    /// A merchant authorizes by the link: clicks, confirms, and comes back, unless he closes the window.
+    pub(crate) async fn authorize_by_link(&self, appid: &str) {
+        let mut browser = Browser::default();
+        let request = browser.request("POST", "/auth/start");
+        let clicked = self.invoke(Function::AuthStart, move |functions, deadline| async move {
+            functions.auth_start.handle(request, deadline).await
+        });
+        let Some(clicked) = clicked.await.answer else {
+            return;
+        };
+        if clicked.status() != http::StatusCode::SEE_OTHER {
+            return self.count("a click in vain");
+        }
+        browser.remember(&clicked);
+        let page = location(&clicked);
+        self.sleep(
+            self.chance()
+                .between(Duration::from_secs(5), Duration::from_mins(2)),
+        )
+        .await;
+        let code = parameter(&page, "pre_auth_code");
+        let Ok(UnpushedConsent {
+            auth_code,
+            expires_in,
+            notice,
+        }) = self.wechat().consent_unpushed(&code, appid)
+        else {
+            return self.count("a page that WeChat refuses");
+        };
+        self.confirmed(appid, notice);
+        let mut back = Url::parse(&parameter(&page, "redirect_uri")).unwrap();
+        back.query_pairs_mut()
+            .append_pair("auth_code", &auth_code)
+            .append_pair("expires_in", &expires_in.to_string());
+        let faults = self.weather().faults;
+        if self.chance().happens(faults) {
+            return;
+        }
+        let times = if self.chance().happens(faults) { 2 } else { 1 };
+        for _time in 0..times {
+            self.sleep(
+                self.chance()
+                    .between(Duration::ZERO, Duration::from_secs(3)),
+            )
+            .await;
+            let request = browser.request("GET", back.as_str());
+            self.invoke(
+                Function::AuthCallback,
+                move |functions, deadline| async move {
+                    functions.auth_callback.handle(request, deadline).await
+                },
+            )
+            .await;
+        }
+    }
+
+    /// A merchant authorizes at WeChat, which takes him more than a second: so two authorizations are never of the same one.
+    pub(crate) async fn authorize(&self, appid: &str) {
+        self.sleep(Duration::from_secs(1)).await;
+        let consent = self.wechat().authorize_unpushed(appid).unwrap();
+        self.confirmed(appid, consent.notice);
+    }
+
+    /// A merchant withdraws the authorization, if there is one.
+    pub(crate) fn revoke(&self, appid: &str) {
+        if let Ok(notice) = self.wechat().revoke_unpushed(appid) {
+            self.note(format_args!("{appid} revokes"));
+            self.changed(appid, &notice);
+            self.push_soon(notice);
+        }
+    }
+
+    fn confirmed(&self, appid: &str, notice: String) {
+        self.note(format_args!("{appid} authorizes"));
+        self.changed(appid, &notice);
+        self.push_soon(notice);
+    }
+}

@@ -1,0 +1,343 @@
+//! The callback: what a merchant who comes back from WeChat sees, and what the vendor is told.
+
+use http::StatusCode;
+use lambda_http::Response;
+use serde_json::json;
+use wechat_simulator::{AccountKind, Fault, FaultEffect};
+
+use crate::world::browser::{Browser, check_page, head, location, parameter};
+use crate::world::rows::text;
+use crate::world::{World, appid};
+
+#[tokio::test]
+async fn a_merchant_who_comes_back_is_connected_under_the_vendors_name_for_him() {
+    let world = World::with_ticket().await;
+    let mut browser = Browser::default();
+    let query = "reference=%E5%BA%97+42";
+    let (back, _) = world.consent_by(&mut browser, query, appid()).await;
+    let page = world.come_back(&browser, &back).await;
+    check_page(&page, StatusCode::OK, "授权成功");
+    assert!(page.body().contains(appid()));
+    let token = world.token(appid()).await.unwrap();
+    world.assert_good(&token);
+    let row = world.authorizer_row(appid()).await;
+    assert_eq!(text(&row, "reference"), "店 42");
+    assert_eq!(world.wechat_calls("api_query_auth"), 1);
+}
+
+#[tokio::test]
+async fn a_merchant_is_sent_on_to_where_the_link_says_with_the_result() {
+    let world = World::with_ticket().await;
+    let mut browser = Browser::default();
+    let connected = format!("authorizer_appid={}", appid());
+    for (query, expected) in [
+        (
+            "reference=%E5%BA%97+42&return_to=https%3A%2F%2Fshop.example%2Fdone%3Fa%3Db",
+            format!("done?a=b&{connected}&reference=%E5%BA%97+42&result=connected"),
+        ),
+        (
+            "return_to=https%3A%2F%2Fshop.example",
+            format!("?{connected}&result=connected"),
+        ),
+    ] {
+        let (back, _) = world.consent_by(&mut browser, query, appid()).await;
+        let answer = world.come_back(&browser, &back).await;
+        assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+        let expected = format!("https://shop.example/{expected}");
+        assert_eq!(head(&answer, "location"), expected);
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_wechat_gives_no_token_for_is_told_so() {
+    let world = World::with_ticket().await;
+    let permissionless =
+        json!({ "authorization_info": { "authorizer_appid": appid(), "func_info": [] } });
+    let answer = FaultEffect::Body(permissionless.to_string());
+    let mut browser = Browser::default();
+    for (query, sent_on) in [("", false), ("return_to=https://shop.example/", true)] {
+        let (back, _) = world.consent_by(&mut browser, query, appid()).await;
+        world
+            .simulator
+            .fault(Fault::new("api_query_auth", answer.clone()));
+        let answer = world.come_back(&browser, &back).await;
+        if sent_on {
+            let result = parameter(&location(&answer), "result");
+            assert_eq!(result, "reauthorization_required");
+        } else {
+            check_page(&answer, StatusCode::OK, "授权未完成");
+        }
+        let refused = world.token(appid()).await.unwrap_err();
+        assert_eq!(refused.code(), "reauthorization_required");
+    }
+}
+
+#[tokio::test]
+async fn two_tabs_of_one_browser_both_come_back() {
+    let world = World::with_ticket().await;
+    let mut browser = Browser::default();
+    let [one, other] = [0, 1].map(|n| wechat_simulator::DEMO_APPIDS[n]);
+    let (first, _) = world.consent_by(&mut browser, "reference=one", one).await;
+    let (second, _) = world
+        .consent_by(&mut browser, "reference=other", other)
+        .await;
+    for (back, appid, reference) in [(second, other, "other"), (first, one, "one")] {
+        let page = world.come_back(&browser, &back).await;
+        check_page(&page, StatusCode::OK, "授权成功");
+        let row = world.authorizer_row(appid).await;
+        assert_eq!(text(&row, "reference"), reference);
+        world.assert_good(&world.token(appid).await.unwrap());
+    }
+}
+
+/// A way back that must not lead to an exchange.
+async fn check_refused(world: &World, browser: &Browser, back: &str, title: &str) {
+    let page = world.come_back(browser, back).await;
+    check_page(&page, StatusCode::BAD_REQUEST, title);
+    let says_what_to_do = page.body().contains("请从授权链接重新开始");
+    assert!(says_what_to_do, "{}", page.body());
+    let state = back.split_once("state=").map(|(_, rest)| &rest[..32]);
+    assert!(state.is_none_or(|state| !page.body().contains(state)));
+    assert_eq!(world.wechat_calls("api_query_auth"), 0, "{back}");
+}
+
+#[tokio::test]
+async fn whoever_comes_back_without_the_right_state_and_code_costs_no_exchange() {
+    let world = World::with_ticket().await;
+    let mut browser = Browser::default();
+    let (back, _) = world.consent(&mut browser, appid()).await;
+    let (address, query) = back.split_once('?').unwrap();
+    let (state, code) = query.split_once('&').unwrap();
+
+    let malformed = "授权未完成";
+    for query in [
+        String::new(),
+        code.to_owned(),
+        format!("state=&{code}"),
+        format!("{}&{code}", &state[..state.len() - 1]),
+        format!("{state}0&{code}"),
+        format!("{}g&{code}", &state[..state.len() - 1]),
+        format!("{state}&{state}&{code}"),
+        format!("{state}&auth_code=a%20b&expires_in=3600"),
+        format!("{state}&{code}&{code}"),
+    ] {
+        check_refused(&world, &browser, &format!("{address}?{query}"), malformed).await;
+    }
+
+    let unknown = format!("{address}?state={}&{code}", "0".repeat(32));
+    check_refused(&world, &browser, &unknown, "授权页面已过期").await;
+
+    let another = "请使用同一浏览器";
+    check_refused(&world, &Browser::default(), &back, another).await;
+    let mut foreign = Browser::default();
+    world.click(&mut foreign, "").await;
+    check_refused(&world, &foreign, &back, another).await;
+    let ours = browser.cookie.clone().unwrap();
+    let theirs = foreign.cookie.clone().unwrap();
+    let name = ours.split('=').next().unwrap();
+    for cookie in [
+        format!("{ours}; {theirs}"),
+        format!("{theirs}; {ours}"),
+        format!("{ours}; {ours}"),
+        format!("{name}="),
+        format!("{name}={}", "g".repeat(32)),
+        ours.to_uppercase(),
+        ours.replace("__Host-", ""),
+    ] {
+        let browser = Browser {
+            cookie: Some(cookie),
+            ..Browser::default()
+        };
+        check_refused(&world, &browser, &back, another).await;
+    }
+
+    // None of that has used the state up.
+    assert_eq!(
+        world.come_back(&browser, &back).await.status(),
+        StatusCode::OK
+    );
+    world.simulator.reset_calls();
+    let other_code = format!("{address}?{state}&auth_code=queryauthcode%40%40%40other");
+    check_refused(&world, &browser, &other_code, "此页面已使用过").await;
+}
+
+#[tokio::test]
+async fn a_state_is_good_for_as_long_as_wechats_page_and_no_longer() {
+    let world = World::with_ticket().await;
+    let mut browser = Browser::default();
+    let (back, _) = world.consent(&mut browser, appid()).await;
+    world.clock.advance(1800);
+    check_refused(&world, &browser, &back, "授权页面已过期").await;
+    let (back, _) = world.consent(&mut browser, appid()).await;
+    world.clock.advance(1799);
+    let page = world.come_back(&browser, &back).await;
+    assert_eq!(page.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_accounts_name_is_shown_and_is_no_html() {
+    let world = World::with_ticket().await;
+    let name = "<script>alert('1')</script>&\"";
+    let kind = AccountKind::OfficialAccount;
+    world.simulator.add_account(appid(), name, kind);
+    world.authorize(appid()).await;
+    assert_eq!(text(&world.authorizer_row(appid()).await, "name"), name);
+    let mut browser = Browser::default();
+    let (back, _) = world.consent(&mut browser, appid()).await;
+    let page = world.come_back(&browser, &back).await;
+    check_page(&page, StatusCode::OK, "授权成功");
+    let shown = "&#60;script&#62;alert(&#39;1&#39;)&#60;/script&#62;&#38;&#34;";
+    assert!(page.body().contains(shown), "{}", page.body());
+    assert!(!page.body().contains("<script"));
+}
+
+#[tokio::test]
+async fn an_authorization_that_was_revoked_meanwhile_is_not_called_connected() {
+    let world = World::with_ticket().await;
+    let mut browser = Browser::default();
+    let (back, notice) = world.consent(&mut browser, appid()).await;
+    world.push_xml(&notice).await;
+    world.deliver().await;
+    world.clock.advance(60);
+    world.revoke(appid()).await;
+    let page = world.come_back(&browser, &back).await;
+    check_page(&page, StatusCode::BAD_REQUEST, "微信尚未确认授权");
+    let refused = world.token(appid()).await.unwrap_err();
+    assert_eq!(refused.code(), "authorization_revoked");
+}
+
+#[tokio::test]
+async fn a_page_loaded_again_says_that_the_account_is_connected() {
+    let world = World::with_ticket().await;
+    let mut browser = Browser::default();
+    let (back, _) = world.consent(&mut browser, appid()).await;
+    let page = world.come_back(&browser, &back).await;
+    check_page(&page, StatusCode::OK, "授权成功");
+    world.simulator.reset_calls();
+    // Even when the attempt itself has become too old to be taken.
+    for minutes in [0, 1, 60] {
+        world.clock.advance(minutes * 60);
+        let again = world.come_back(&browser, &back).await;
+        check_page(&again, StatusCode::OK, "已完成授权");
+        assert!(again.body().contains(appid()));
+    }
+    assert_eq!(world.new_wechat_calls().len(), 0);
+    let foreign = world.come_back(&Browser::default(), &back).await;
+    check_page(&foreign, StatusCode::BAD_REQUEST, "请使用同一浏览器");
+}
+
+#[tokio::test]
+async fn the_page_names_the_account_though_no_notice_has_come() {
+    let world = World::with_ticket().await;
+    let mut browser = Browser::default();
+    let (back, _) = world.consent(&mut browser, appid()).await;
+    let page = world.come_back(&browser, &back).await;
+    let name = world.simulator.authorizer(appid()).unwrap().nick_name;
+    let named = format!("<strong>{name}</strong> <span>{}</span>", appid());
+    assert!(page.body().contains(&named), "{}", page.body());
+
+    // A name is nice to have.
+    let (back, _) = world.consent(&mut browser, "wx2b3c4d5e6f708192").await;
+    world.fault("api_get_authorizer_info", FaultEffect::Errcode(48001));
+    let page = world.come_back(&browser, &back).await;
+    check_page(&page, StatusCode::OK, "授权成功");
+}
+
+#[tokio::test]
+async fn a_page_that_could_not_tell_tells_when_it_is_loaded_again() {
+    let world = World::with_ticket().await;
+    let mut browser = Browser::default();
+    let (back, notice) = world.consent(&mut browser, appid()).await;
+    let lost = Fault::new("api_query_auth", FaultEffect::AnswerLost);
+    world.simulator.fault(lost);
+    let page = world.come_back(&browser, &back).await;
+    check_page(&page, StatusCode::BAD_REQUEST, "微信尚未确认授权");
+    // The page itself: its address with the code in it stands nowhere.
+    let again = "<a class=\"button\" href=\"\">重新检查</a>";
+    assert!(page.body().contains(again), "{}", page.body());
+    let page = world.come_back(&browser, &back).await;
+    check_page(&page, StatusCode::BAD_REQUEST, "微信尚未确认授权");
+    world.push_xml(&notice).await;
+    world.deliver().await;
+    let page = world.come_back(&browser, &back).await;
+    check_page(&page, StatusCode::OK, "已完成授权");
+    world.assert_good(&world.token(appid()).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_merchant_who_comes_back_without_a_code_has_not_authorized_and_may_still() {
+    let world = World::with_ticket().await;
+    let mut browser = Browser::default();
+    let query = "reference=shop-42&auth_type=1";
+    let (back, _) = world.consent_by(&mut browser, query, appid()).await;
+    let (without_code, _) = back.split_once("&auth_code").unwrap();
+    for address in [
+        without_code.to_owned(),
+        format!("{without_code}&auth_code="),
+    ] {
+        let page = world.come_back(&browser, &address).await;
+        check_page(&page, StatusCode::OK, "您未确认授权");
+        let again = "href=\"/auth/start?reference=shop-42&#38;auth_type=1\"";
+        assert!(page.body().contains(again), "{}", page.body());
+        let foreign = world.come_back(&Browser::default(), &address).await;
+        check_page(&foreign, StatusCode::BAD_REQUEST, "请使用同一浏览器");
+    }
+    let page = world.come_back(&browser, &back).await;
+    check_page(&page, StatusCode::OK, "授权成功");
+    world.clock.advance(3600);
+    let (back, _) = world.consent_by(&mut browser, query, appid()).await;
+    let (without_code, _) = back.split_once("&auth_code").unwrap();
+    world.clock.advance(1800);
+    let page = world.come_back(&browser, without_code).await;
+    check_page(&page, StatusCode::BAD_REQUEST, "授权页面已过期");
+}
+
+/// What a vendor is told at the end of a way.
+#[track_caller]
+fn check_way_on(answer: &Response<String>, expected: &str) {
+    assert_eq!(answer.status(), StatusCode::SEE_OTHER, "{}", answer.body());
+    assert_eq!(
+        head(answer, "location"),
+        format!("https://shop.example/done?a=b&{expected}#here")
+    );
+    assert_eq!(head(answer, "cache-control"), "no-store");
+}
+
+#[tokio::test]
+async fn however_it_ends_the_vendor_is_told_in_the_merchants_own_browser() {
+    const QUERY: &str =
+        "reference=%E5%BA%97%2642&return_to=https%3A%2F%2Fshop.example%2Fdone%3Fa%3Db%23here";
+    const REFERENCE: &str = "reference=%E5%BA%97%2642";
+    let world = World::with_ticket().await;
+    let mut browser = Browser::default();
+    let connected = format!("authorizer_appid={}&{REFERENCE}&result=connected", appid());
+
+    let (back, _) = world.consent_by(&mut browser, QUERY, appid()).await;
+    let (without_code, _) = back.split_once("&auth_code").unwrap();
+    let denied = world.come_back(&browser, without_code).await;
+    check_way_on(&denied, &format!("{REFERENCE}&result=denied"));
+    let foreign = world.come_back(&Browser::default(), &back).await;
+    check_page(&foreign, StatusCode::BAD_REQUEST, "请使用同一浏览器");
+
+    world.fault("api_query_auth", FaultEffect::Errcode(-1));
+    let failed = world.come_back(&browser, &back).await;
+    check_way_on(&failed, &format!("{REFERENCE}&result=error"));
+    world.end_faults("api_query_auth").await;
+    for _load in 0..2 {
+        check_way_on(&world.come_back(&browser, &back).await, &connected);
+    }
+
+    let (back, notice) = world.consent_by(&mut browser, QUERY, appid()).await;
+    let lost = Fault::new("api_query_auth", FaultEffect::AnswerLost);
+    world.simulator.fault(lost);
+    let unconfirmed = world.come_back(&browser, &back).await;
+    check_way_on(&unconfirmed, &format!("{REFERENCE}&result=unconfirmed"));
+    world.push_xml(&notice).await;
+    world.deliver().await;
+    check_way_on(&world.come_back(&browser, &back).await, &connected);
+
+    let (back, _) = world.consent_by(&mut browser, QUERY, appid()).await;
+    world.clock.advance(1800);
+    let expired = world.come_back(&browser, &back).await;
+    check_way_on(&expired, &format!("{REFERENCE}&result=expired"));
+}

@@ -1,0 +1,193 @@
+//! Who waits for what, and for how long.
+
+use std::time::{Duration, Instant};
+
+use component_core::time::Deadline;
+use serde_json::json;
+use wechat_simulator::{Fault, FaultEffect};
+
+use crate::world::rows::number;
+use crate::world::{World, appid};
+
+/// The world's waiting is fifty times as fast as its clock.
+const PACE: u64 = 50;
+
+#[tokio::test]
+async fn what_wechat_has_just_refused_is_not_asked_again_for_each_caller() {
+    for errcode in [45009, 45011, 61004, 40125] {
+        let world = World::with_ticket().await;
+        let fault = Fault::new("api_component_token", FaultEffect::Errcode(errcode));
+        world.simulator.fault(fault.times(1));
+        world.simulator.reset_calls();
+        for _caller in 0..20 {
+            let refused = world.ask(json!({ "component": true })).await.unwrap_err();
+            assert_eq!(refused.code(), "wechat_rejected");
+            assert!(refused.advice().contains(&errcode.to_string()));
+        }
+        assert_eq!(world.wechat_calls("api_component_token"), 1);
+        world.clock.advance(3);
+        world.ask(json!({ "component": true })).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_lasts_is_tried_ever_more_seldom_and_its_end_is_found_by_the_schedule() {
+    let world = World::with_authorizer().await;
+    for (endpoint, request) in [
+        ("api_component_token", json!({ "component": true })),
+        (
+            "api_authorizer_token",
+            json!({ "authorizer_appid": appid() }),
+        ),
+    ] {
+        world.pass(Duration::from_hours(2)).await;
+        let fault = Fault::new(endpoint, FaultEffect::Errcode(45009));
+        world.simulator.fault(fault.times(20));
+        world.simulator.reset_calls();
+        for _caller in 0..360 {
+            world.clock.advance(10);
+            let refused = world.ask(request.clone()).await.unwrap_err();
+            assert_eq!(refused.code(), "wechat_rejected");
+        }
+        let calls = world.wechat_calls(endpoint);
+        assert!((15..=20).contains(&calls), "{calls} calls in an hour");
+        world.push_ticket().await;
+        while world.wechat_calls(endpoint) < 20 {
+            world
+                .http
+                .post(format!(
+                    "{}/cgi-bin/component/{endpoint}",
+                    world.parts.wechat_url
+                ))
+                .send()
+                .await
+                .unwrap();
+        }
+        world.refresh().await;
+        world.ask(request).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_refused_ticket_is_sent_again_by_the_schedule_alone_until_it_is_pushed_again() {
+    const ENDPOINT: &str = "api_component_token";
+    let world = World::with_ticket().await;
+    let fault = Fault::new(ENDPOINT, FaultEffect::Errcode(61006));
+    world.simulator.fault(fault.times(2));
+    world.fault("api_start_push_ticket", FaultEffect::Errcode(45009));
+    for _caller in 0..20 {
+        world.clock.advance(1);
+        let refused = world.ask(json!({ "component": true })).await.unwrap_err();
+        assert_eq!(refused.code(), "no_verify_ticket");
+    }
+    assert_eq!(world.wechat_calls(ENDPOINT), 1);
+    assert_eq!(world.refresh().await["stopped"], "no_verify_ticket");
+    assert_eq!(world.wechat_calls(ENDPOINT), 2);
+    // The very same ticket.
+    world.push_ticket().await;
+    world.ask(json!({ "component": true })).await.unwrap();
+    assert_eq!(world.wechat_calls(ENDPOINT), 3);
+}
+
+#[tokio::test]
+async fn a_token_that_is_still_good_costs_no_call_a_caller_while_wechat_refuses() {
+    let world = World::with_authorizer().await;
+    let first = world.token(appid()).await.unwrap();
+    world.clock.advance(6950);
+    world.push_ticket().await;
+    let fault = Fault::new("api_authorizer_token", FaultEffect::Errcode(48001));
+    world.simulator.fault(fault.times(1000));
+    world.simulator.reset_calls();
+    for _caller in 0..20 {
+        assert_eq!(world.token(appid()).await.unwrap(), first);
+    }
+    assert_eq!(world.wechat_calls("api_authorizer_token"), 1);
+}
+
+#[tokio::test]
+async fn whoever_has_a_token_that_is_still_good_waits_three_seconds_for_a_wechat_that_hangs() {
+    let world = World::with_authorizer().await;
+    let first = world.token(appid()).await.unwrap();
+    world.clock.advance(6950);
+    world.push_ticket().await;
+    let fault = Fault::delay("api_authorizer_token", Duration::from_secs(7));
+    world.simulator.fault(fault.times(10));
+    let asked = Instant::now();
+    assert_eq!(world.token(appid()).await.unwrap(), first);
+    assert!(
+        asked.elapsed() < Duration::from_millis(4500),
+        "{:?}",
+        asked.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_promise_of_validity_holds_for_a_replaced_token_too() {
+    let world = World::with_authorizer().await;
+    world.token(appid()).await.unwrap();
+    world.clock.advance(6950);
+    world.push_ticket().await;
+    let fault = Fault::new("api_authorizer_token", FaultEffect::Errcode(48001));
+    world.simulator.fault(fault.times(1000));
+    let request =
+        json!({ "authorizer_appid": appid(), "rotate_if": "another", "min_valid_secs": 3600 });
+    let refused = world.ask(request).await.unwrap_err();
+    assert_eq!(refused.code(), "wechat_rejected");
+}
+
+#[tokio::test]
+async fn an_exchange_that_died_holds_its_code_back_for_seconds_however_long_it_might_have_run() {
+    let world = World::with_ticket().await;
+    let consent = world.simulator.authorize_unpushed(appid()).unwrap();
+    world.push_xml(&consent.notice).await;
+    let batch = world.next_batch().expect("the notice is on the stream");
+    let hanging = Fault::delay("api_query_auth", Duration::from_secs(30));
+    world.simulator.fault(hanging);
+    let functions = world.functions.clone();
+    let event = batch.clone();
+    let long = Deadline::after(Duration::from_mins(15));
+    let dying = tokio::spawn(async move {
+        let answer = functions.authorizer_sync.handle(&event, long).await;
+        drop(answer);
+    });
+    let row = loop {
+        let rows = world.rows().await;
+        if let Some((_, row)) = rows.into_iter().find(|(pk, _)| pk.starts_with("code#")) {
+            break row;
+        }
+        tokio::task::yield_now().await;
+    };
+    dying.abort();
+    let held_back = number(&row, "lease_until") - world.clock.now();
+    assert!(held_back <= 24 * PACE, "{held_back}");
+
+    // The next one to bring it finds it free, and still good.
+    world.clock.advance(held_back);
+    world.sync(&batch).await.unwrap();
+    world.assert_good(&world.token(appid()).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_denial_during_which_the_notice_arrives_is_told_at_once() {
+    let world = World::with_ticket().await;
+    let mut browser = crate::world::browser::Browser::default();
+    let (back, notice) = world.consent(&mut browser, appid()).await;
+    world.come_back(&browser, &back).await;
+    world.simulator.revoke_unpushed(appid()).unwrap();
+    world.clock.advance(7200);
+    world.push_ticket().await;
+    // The notice is taken while WeChat is being asked for the token.
+    let slow = Fault::delay("api_authorizer_token", Duration::from_millis(400));
+    world.simulator.fault(slow);
+    let asked = Instant::now();
+    let (refused, ()) = tokio::join!(world.token(appid()), async {
+        world.push_xml(&notice).await;
+        world.deliver().await;
+    });
+    assert_eq!(refused.unwrap_err().code(), "authorization_revoked");
+    assert!(
+        asked.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        asked.elapsed()
+    );
+}
