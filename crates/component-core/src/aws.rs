@@ -11,10 +11,11 @@ use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector
 use crate::config::{self, Misconfigured};
 use crate::http;
 
-/// Where AWS is and who asks, as Lambda tells a function by its environment variables.
+/// Where AWS is and with which credentials it is called, from the environment variables that Lambda
+/// sets.
 ///
-/// Nothing else is looked at: no profile files, no instance metadata. A Lambda function has neither, and looking for them
-/// is what makes the SDK's own chain slow to start.
+/// Nothing else is read: no profile files, no instance metadata. A Lambda function has neither, and
+/// the SDK's own chain is slow to start because it looks for them.
 pub struct Aws {
     /// `AWS_REGION`.
     pub region: String,
@@ -28,10 +29,11 @@ pub struct Aws {
     pub http: SharedHttpConnector,
 }
 
-/// One try of a call. The tables' answers take milliseconds.
+/// For one try of a call. The table answers within milliseconds.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// A call with all its tries: a push must be answered within WeChat's five seconds even if the table is down.
+/// For a call with all its retries: a push must be answered within WeChat's five seconds even if
+/// the table is down.
 const OPERATION_TIMEOUT: Duration = Duration::from_millis(3_500);
 
 const MAX_ATTEMPTS: u32 = 3;
@@ -89,8 +91,8 @@ impl Aws {
         aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
 
-    /// Opens a connection to DynamoDB, so that the first call finds one: its address answers a bare GET without being
-    /// asked for an operation. Whether it can be opened is the first call's business.
+    /// Opens a connection to DynamoDB, so that the first call finds one. Its address answers a bare
+    /// GET, which names no operation. A failure is left to the first call.
     pub async fn warm_dynamodb(&self) {
         let suffix = if self.region.starts_with("cn-") {
             ".cn"
@@ -119,6 +121,6 @@ fn retries() -> RetryConfig {
     RetryConfig::standard()
         .with_max_attempts(MAX_ATTEMPTS)
         .with_initial_backoff(FIRST_BACKOFF)
-        // The pool closes what is broken; asked to, the SDK only complains that it cannot.
+        // The pool closes broken connections. The SDK cannot, and only warns if it is asked to.
         .with_reconnect_mode(ReconnectMode::ReuseAllConnections)
 }

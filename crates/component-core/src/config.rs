@@ -25,10 +25,10 @@ pub fn optional(name: &'static str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// What the variable `name` says, unless it is missing or empty.
+/// The value of the variable `name` as a `T`, unless it is missing or empty.
 ///
 /// # Errors
-/// [`Misconfigured`] with the name, if it says nothing that is a `T`.
+/// [`Misconfigured`] with the name, if its value is not a `T`.
 pub fn parsed<T>(name: &'static str) -> Result<Option<T>, Misconfigured>
 where
     T: FromStr,

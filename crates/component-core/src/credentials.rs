@@ -18,20 +18,21 @@ use crate::push::{OpenedPush, PushError, PushKeys, SealedPush};
 use crate::time::{Clock, Timestamp};
 use component_api::id::ComponentAppId;
 
-/// What the vendor copied from WeChat's console into the secret.
+/// What the operator copied from WeChat's console into the secret.
 #[derive(Clone)]
 pub struct Credentials {
     /// What seals and opens pushes.
     pub push: PushKeys,
     /// `component_appsecret`.
     pub appsecret: SecretString,
-    /// `link_signing_key`: with it, authorization links must be signed.
+    /// `link_signing_key`: if it is set, authorization links must be signed.
     pub link_signing_key: Option<SecretSlice<u8>>,
 }
 
 /// Holds the credentials and notices when they change.
 ///
-/// The stage `AWSPREVIOUS` is the window of a rotation: WeChat's pushes may come under either set of keys.
+/// During a rotation, WeChat's pushes may come under either set of keys: the stage `AWSPREVIOUS`
+/// holds the older one.
 pub struct Vault {
     client: Client,
     secret_id: String,
@@ -57,10 +58,10 @@ struct Document {
     link_signing_key: Option<SecretString>,
 }
 
-/// Forged pushes may drive one fetch in this time and no more.
+/// Forged pushes cause at most one fetch in this time.
 const MIN_BETWEEN_FETCHES: Duration = Duration::from_mins(1);
 
-/// A changed secret is picked up within this time by those who no push tells.
+/// A function that opens no pushes picks up a changed secret within this time.
 const MAX_AGE: Duration = Duration::from_mins(5);
 
 /// The least length of a signing key, in bytes.
@@ -70,7 +71,7 @@ impl Credentials {
     /// Reads the secret's JSON object.
     ///
     /// # Errors
-    /// [`Misconfigured`] that names the field, and never tells its value.
+    /// [`Misconfigured`], which names the field and never its value.
     pub fn parse(json: &str) -> Result<Self, Misconfigured> {
         use secrecy::ExposeSecret;
 
@@ -140,7 +141,8 @@ impl Vault {
         self.held().current.clone()
     }
 
-    /// Opens a push under the current or the previous keys, and if neither does, under those of a fresh fetch.
+    /// Opens a push under the current or the previous keys. If neither opens it, the secret is
+    /// fetched again.
     ///
     /// # Errors
     /// [`PushError`].
@@ -157,7 +159,7 @@ impl Vault {
         held.clone()
     }
 
-    /// Whether there are newer credentials than `seen` now.
+    /// Whether newer credentials than `seen` are held now, fetched here or by another caller.
     async fn refetch(&self, seen: &Arc<Held>) -> bool {
         let mut last_fetch = self.fetching.lock().await;
         if !Arc::ptr_eq(seen, &self.held()) {
@@ -174,12 +176,13 @@ impl Vault {
         );
         let (current, previous) = match (current, previous) {
             (Ok(Some(current)), Ok(previous)) => (current, previous.map(Arc::new)),
-            // A malformed version that was put right: what it would have replaced is still in use at WeChat.
+            // The operator has corrected a malformed version. WeChat may still use the keys before
+            // it, which are the ones held here.
             (Ok(Some(current)), Err(error @ Error::Config(_))) => {
                 error.log("reading the component's previous secret");
                 (current, Some(seen.current.clone()))
             }
-            // Half a rotation is no rotation: what is held stays.
+            // Both stages are needed: keep what is held.
             (current, previous) => {
                 for error in [current.err(), previous.err()].into_iter().flatten() {
                     error.log("fetching the component's secret again");
@@ -198,7 +201,7 @@ impl Vault {
 }
 
 impl Held {
-    /// The more telling of the two errors: that a signature matched counts.
+    /// If neither set of keys opens the push, returns the error of the one whose signature matched.
     fn open_push(&self, push: &SealedPush<'_>) -> Result<OpenedPush, PushError> {
         let current = push.open(&self.current.push);
         let (Err(error), Some(previous)) = (&current, &self.previous) else {

@@ -19,10 +19,11 @@ use rustls::{
 
 use crate::config::Misconfigured;
 
-/// Within it a connection is there, or there is none.
+/// A connection that takes longer counts as failed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Lambda freezes a sandbox between invocations, and servers close what lies idle: one that is older is not tried again.
+/// Lambda freezes a sandbox between invocations, and servers close idle connections. A connection
+/// that was idle for longer is not used again.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// A client with a pool of its own; its clones share the pool.
@@ -48,8 +49,8 @@ pub fn client() -> Result<reqwest::Client, Misconfigured> {
         .map_err(|error| Misconfigured(format!("no HTTP client: {error}")))
 }
 
-/// Trusts Mozilla's roots, which are compiled in and cost no start-up time; and for a server that they do not know, as
-/// after a change of its CA, the platform's, which are read only then.
+/// Trusts Mozilla's roots, which are compiled in and cost no start-up time. If they do not know a
+/// server's issuer, as after a change of its CA, the platform's roots are read and decide.
 #[derive(Debug)]
 struct Roots {
     compiled_in: Arc<WebPkiServerVerifier>,
@@ -132,13 +133,13 @@ impl ServerCertVerifier for Roots {
     }
 }
 
-/// The client as the AWS SDK takes one: so the SDK and [`crate::wechat`] share its connections, and whoever runs the
-/// functions without a network gives both something else.
+/// The client in the form that the AWS SDK takes. So the SDK and [`crate::wechat`] share its
+/// connections, and a simulation without a network replaces it for both.
 pub fn connector(client: reqwest::Client) -> SharedHttpConnector {
     SharedHttpConnector::new(Connector(client))
 }
 
-/// Opens a connection for later calls, if it can be opened.
+/// Opens a connection for later calls; a failure is ignored.
 pub(crate) async fn open(http: &SharedHttpConnector, url: &str, timeout: Duration) {
     if let Ok(request) = HttpRequest::get(url) {
         drop(send(http, request, timeout).await);
@@ -178,7 +179,7 @@ async fn send(
 #[derive(Debug)]
 struct Connector(reqwest::Client);
 
-/// More than the longest answers, DynamoDB's page of an index and WeChat's of its list, by far.
+/// Far more than the longest answers: a page of DynamoDB's index, and a page of WeChat's list.
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 impl HttpConnector for Connector {
@@ -210,7 +211,7 @@ impl HttpConnector for Connector {
     }
 }
 
-/// Without the URL: that of a call to WeChat holds a token.
+/// Drops the URL: in a call to WeChat it holds a token.
 fn failure(error: reqwest::Error) -> ConnectorError {
     let error = error.without_url();
     if error.is_timeout() {

@@ -1,4 +1,4 @@
-//! A push as it arrives, and the only way to what it says.
+//! A push as it arrives, and the only way to read it.
 
 use http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
@@ -15,7 +15,8 @@ pub mod notice;
 use cipher::AesKey;
 use notice::Notice;
 
-/// What seals and opens pushes: the component's id, push token and AES key, as they stand in WeChat's console.
+/// What seals and opens pushes: the component's id, push token and AES key, as WeChat's console
+/// shows them.
 #[derive(Clone)]
 pub struct PushKeys {
     /// The app id that every push must be made for.
@@ -26,9 +27,9 @@ pub struct PushKeys {
     pub aes_key: AesKey,
 }
 
-/// A request to the auth-event URL, of which nothing is proven yet.
+/// A request to the auth-event URL, not yet verified.
 ///
-/// Its fields may be logged by nobody: only what comes out of [`SealedPush::open`] is WeChat's.
+/// Its fields must not be logged: only what [`SealedPush::open`] returns is WeChat's.
 pub struct SealedPush<'a> {
     seal: signature::Seal<'a>,
     body: &'a [u8],
@@ -69,7 +70,8 @@ impl<'a> SealedPush<'a> {
     /// Checks the signature, and only then decrypts and reads the body.
     ///
     /// # Errors
-    /// [`PushError::Unsigned`] without having looked inside, [`PushError::Unreadable`] after.
+    /// [`PushError::Unsigned`] if the signature does not match, [`PushError::Unreadable`] only if
+    /// it does.
     pub fn open(&self, keys: &PushKeys) -> Result<OpenedPush, PushError> {
         let encrypt = envelope::find_encrypt(self.body);
         if !self.seal.matches(keys.token.expose_secret(), encrypt) {

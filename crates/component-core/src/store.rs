@@ -37,16 +37,17 @@ pub struct Store {
     table: String,
 }
 
-/// What became of a write that is only good on the row that was read.
+/// The result of a compare-and-set: a write that counts only if the row is still the one that was
+/// read.
 #[derive(Debug)]
 pub enum Swap<R> {
     /// The row is now this.
     Written(R),
-    /// Somebody was faster, and the row is now this.
+    /// Another writer was faster, and the row is now this.
     Lost(R),
 }
 
-/// The attribute by which a writer recognizes his own write when its outcome is unknown.
+/// The attribute by which a writer recognizes its own write when the outcome is unknown.
 const WRITTEN_BY: &str = "written_by";
 
 impl Store {
@@ -68,7 +69,7 @@ impl Store {
         Ok(answer.item.map(Item::from))
     }
 
-    /// Writes a row whose key is new by chance.
+    /// Writes a row whose key is random, so that no other row has it.
     async fn put(&self, doing: &'static str, item: Item) -> Result<(), Error> {
         self.client
             .put_item()
@@ -80,10 +81,11 @@ impl Store {
         Ok(())
     }
 
-    /// Replaces a row if it is still in the generation `read` (0: if there is none).
+    /// Replaces a row by compare-and-set: only if it is still in the generation `read` (0: no row).
     ///
-    /// The SDK repeats a write whose answer got lost, and the repetition fails on the first one's success: so a failed
-    /// condition, like an unknown outcome, only counts once the row turns out to be somebody else's.
+    /// If an answer is lost, the SDK retries the write, and the retry fails on the success of the
+    /// first one. So a failed condition, like an unknown outcome, counts only if the stored row is
+    /// another writer's.
     async fn swap(
         &self,
         doing: &'static str,
@@ -137,7 +139,7 @@ impl<R> Swap<R> {
     }
 }
 
-/// The row that stands in the way of a conditional put, if that is why it failed.
+/// The stored row, if a conditional put failed because of it.
 fn refused_put(error: &SdkError<PutItemError>) -> Option<Item> {
     match error.as_service_error()? {
         PutItemError::ConditionalCheckFailedException(failed) => {
@@ -147,7 +149,7 @@ fn refused_put(error: &SdkError<PutItemError>) -> Option<Item> {
     }
 }
 
-/// The row that stands in the way of a conditional update, if that is why it failed.
+/// The stored row, if a conditional update failed because of it.
 fn refused_update(error: &SdkError<UpdateItemError>) -> Option<Item> {
     match error.as_service_error()? {
         UpdateItemError::ConditionalCheckFailedException(failed) => {

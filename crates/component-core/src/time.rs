@@ -11,7 +11,7 @@ use tokio::time::Instant;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
-/// Two clocks may differ by this much: WeChat's own among them, and ours.
+/// The most that two clocks may differ by, WeChat's or ours.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_mins(1);
 
 impl Timestamp {
@@ -25,7 +25,7 @@ impl Timestamp {
         self.0
     }
 
-    /// How long before `later` this moment is; zero if it is not.
+    /// The time from this moment to `later`; zero if `later` is not later.
     pub const fn until(self, later: Self) -> Duration {
         Duration::from_secs(later.0.saturating_sub(self.0))
     }
@@ -99,7 +99,8 @@ impl Clock {
         }
     }
 
-    /// The same clock with a jitter of the caller's own, from 0 up to 1, so that what it spreads can be repeated.
+    /// The same clock with a jitter of the caller's own, from 0 up to 1, so that a run can be
+    /// repeated.
     #[must_use]
     pub fn with_jitter(self, jitter: impl Fn() -> f64 + Send + Sync + 'static) -> Self {
         Self {
@@ -121,7 +122,7 @@ impl Clock {
         (self.jitter)()
     }
 
-    /// The time and a number for a decision that is taken now.
+    /// The time and a random number, for a decision that is taken now.
     pub fn moment(&self) -> Moment {
         Moment {
             now: self.now(),
@@ -159,7 +160,7 @@ impl Deadline {
         Self(now.checked_add(duration).unwrap_or(now))
     }
 
-    /// The deadline that Lambda names, less `margin` for the answer's own way back.
+    /// The deadline that Lambda names, less `margin` to deliver the answer.
     pub fn of_invocation(deadline: SystemTime, margin: Duration) -> Self {
         let left = deadline
             .duration_since(UNIX_EPOCH)
@@ -174,7 +175,7 @@ impl Deadline {
         Self(self.0.min(Self::after(duration).0))
     }
 
-    /// What is left; zero once it has passed.
+    /// The time left; zero once it has passed.
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place that reads the machine's monotonic clock"
@@ -183,7 +184,7 @@ impl Deadline {
         self.0.saturating_duration_since(Instant::now())
     }
 
-    /// Whether nothing is left.
+    /// Whether no time is left.
     pub fn has_passed(self) -> bool {
         self.remaining().is_zero()
     }

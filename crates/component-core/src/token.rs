@@ -1,4 +1,4 @@
-//! What WeChat gives us: tickets, codes and tokens, none of which can be printed.
+//! What WeChat gives us: tickets, codes and tokens. None of them can be printed.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -40,7 +40,7 @@ pub struct Secret<K> {
     kind: PhantomData<fn() -> K>,
 }
 
-/// How long an access token is honoured once WeChat has given the next one.
+/// The overlap: how long WeChat accepts an access token after it has given the next one.
 /// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getAuthorizerAccessToken.html>
 pub const OVERLAP: Duration = Duration::from_mins(5);
 
@@ -50,8 +50,8 @@ const MAX_BYTES: usize = 2048;
 impl<K> Secret<K> {
     /// Takes `text` unless it is empty, overlong or holds anything but visible ASCII.
     ///
-    /// WeChat leaves a refresh token out, or sends it empty, when no code was ever exchanged; nothing of that sort may
-    /// take a good token's place, so there is no empty `Secret`.
+    /// If no code was ever exchanged, WeChat leaves a refresh token out or sends it empty. That
+    /// must not replace a good token, so there is no empty `Secret`.
     pub fn parse(text: &str) -> Option<Self> {
         let good = !text.is_empty()
             && text.len() <= MAX_BYTES

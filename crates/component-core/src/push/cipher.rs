@@ -26,8 +26,8 @@ pub struct Plain {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Garbled;
 
-/// 43 characters carry 258 bits, so the last one has two bits that mean nothing; in three of four keys, the one in
-/// Tencent's sample code among them, they are not zero, and a strict decoder refuses the key.
+/// 43 characters carry 258 bits, so the last two bits mean nothing. In three of four keys they are
+/// not zero, as in Tencent's sample code, and a strict decoder refuses the key.
 const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -76,7 +76,7 @@ impl Plain {
             .unwrap_or_default()
     }
 
-    /// The app id behind the message: for which component it was made.
+    /// The app id after the message: the component that the push was made for.
     pub fn appid(&self) -> &[u8] {
         self.frame.get(self.message_end..).unwrap_or_default()
     }
@@ -85,7 +85,8 @@ impl Plain {
 /// Decrypts an `Encrypt` text and takes its frame apart.
 ///
 /// # Errors
-/// [`Garbled`], the same for everything that can be wrong, so that nobody learns about the padding.
+/// [`Garbled`], the same for everything that can be wrong, so that no sender learns about the
+/// padding.
 pub fn decrypt(key: &AesKey, encrypt: &str) -> Result<Plain, Garbled> {
     let mut frame = STANDARD.decode(encrypt).map_err(|_base64| Garbled)?;
     cbc::Decryptor::<Aes256>::new((&*key.0).into(), (&key.iv()).into())
@@ -111,7 +112,8 @@ pub fn decrypt(key: &AesKey, encrypt: &str) -> Result<Plain, Garbled> {
     Ok(Plain { frame, message_end })
 }
 
-/// Frames and encrypts a message for, or as, the component `appid`; `random` must be new for each message.
+/// Frames and encrypts a message for, or as, the component `appid`; `random` must be new for each
+/// message.
 pub fn encrypt(
     key: &AesKey,
     random: &[u8; RANDOM_BYTES],

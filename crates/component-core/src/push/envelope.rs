@@ -10,13 +10,13 @@ use component_api::id::ComponentAppId;
 
 /// Finds the text of `Encrypt` without judging the rest; empty if there is none.
 ///
-/// This runs on bodies that anybody may have sent, before the signature is checked: it allocates nothing and decodes
-/// nothing. [`check`] reads the same body properly afterwards.
+/// It runs before the signature is checked, on bodies from any sender: it allocates nothing and
+/// decodes nothing. [`check`] reads the same body properly afterwards.
 pub(super) fn find_encrypt(body: &[u8]) -> &str {
     const OPENS: &str = "<Encrypt>";
     let found = match std::str::from_utf8(body) {
         Ok(text) => text.split_once(OPENS),
-        // Malformed, but whether it is WeChat's is for the signature to say. Slow, so only then.
+        // Malformed, but only the signature says whether it is WeChat's. Slow, so only here.
         Err(_) => body
             .utf8_chunks()
             .find_map(|chunk| chunk.valid().split_once(OPENS)),
@@ -31,7 +31,8 @@ pub(super) fn find_encrypt(body: &[u8]) -> &str {
     rest.split_once(end).map_or("", |(encrypt, _)| encrypt)
 }
 
-/// Whether the body is a well-formed envelope of exactly this `encrypt` text, and of this component if it names one.
+/// Whether the body is a well-formed envelope of exactly this `encrypt` text, and of this component
+/// if it names one.
 pub(super) fn check(body: &[u8], encrypt: &str, component: &ComponentAppId) -> Option<()> {
     let fields = children(std::str::from_utf8(body).ok()?, &["AppId", "Encrypt"])?;
     let [appid, sealed] = fields.try_into().ok()?;
@@ -43,14 +44,16 @@ pub(super) fn check(body: &[u8], encrypt: &str, component: &ComponentAppId) -> O
 enum Element {
     /// A child of `<xml>` whose text is wanted, by its place among the names.
     Wanted(usize),
-    /// Any other: the root, or one that is passed over.
+    /// Any other: the root, or one that is skipped.
     Other,
 }
 
-/// The texts of the wanted children of `<xml>`, in the order of `names`, `None` for those that are missing.
+/// The texts of the wanted children of `<xml>`, in the order of `names`, `None` for those that are
+/// missing.
 ///
-/// Refused: anything but one `<xml>` element, a DOCTYPE (WeChat never sends one; it is how entity bombs come), a wanted
-/// element twice, entities other than XML's own five and character references.
+/// It refuses anything but one `<xml>` element, and a wanted element that comes twice. It refuses a
+/// DOCTYPE, which WeChat never sends and entity bombs need. Entities may be XML's own five or
+/// character references.
 pub(super) fn children<'t>(text: &'t str, names: &[&str]) -> Option<Vec<Option<Cow<'t, str>>>> {
     let mut reader = Reader::from_str(text);
     let mut values: Vec<Option<Cow<'t, str>>> = vec![None; names.len()];
@@ -95,7 +98,7 @@ pub(super) fn children<'t>(text: &'t str, names: &[&str]) -> Option<Vec<Option<C
     }
 }
 
-/// What the element is that opens at `depth`; `None` if it may not stand there.
+/// What the element is that opens at `depth`; `None` if it is not allowed there.
 fn opened(
     depth: usize,
     name: &str,

@@ -23,7 +23,7 @@ pub enum Notice {
     Authorization(AuthorizationNotice),
     /// Anything else; answered like the others, since WeChat adds kinds.
     Unknown {
-        /// The `InfoType`, cut to what may stand in a log line.
+        /// The `InfoType`, cut to what a log line may hold.
         info_type: String,
     },
 }
@@ -46,15 +46,15 @@ pub enum AuthorizationChange {
     Authorized(GrantedCode),
     /// `updateauthorized`: with other permission sets.
     Updated(GrantedCode),
-    /// `unauthorized`: by the authorizer, the only one who can.
+    /// `unauthorized`: the merchant has withdrawn it.
     Unauthorized,
 }
 
 /// The code that comes with an authorization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantedCode {
-    /// To be exchanged within its life, an hour in practice; unexchanged, the refresh token is lost until the authorizer
-    /// authorizes again.
+    /// It must be exchanged within its life, an hour in practice. Otherwise the refresh token is
+    /// lost until the merchant authorizes again.
     pub code: Secret<AuthorizationCode>,
     /// The code of the authorization page it came from, if WeChat says so.
     pub pre_auth_code: Option<Secret<PreAuthCode>>,
@@ -84,7 +84,8 @@ const FIELDS: [&str; 7] = [
 impl Notice {
     /// Reads the plain text of a push made for `component`.
     ///
-    /// Any order of elements, with or without CDATA, an XML declaration or white space around numbers: all were captured.
+    /// Elements may come in any order, with or without CDATA, an XML declaration, or white space
+    /// around numbers: all of these were captured.
     pub(super) fn parse(plain: &[u8], component: &ComponentAppId) -> Option<Self> {
         let text = std::str::from_utf8(plain).ok()?;
         let fields: [Option<Cow<'_, str>>; FIELDS.len()] =

@@ -16,14 +16,15 @@ pub struct Seal<'a> {
 
 /// How far a push's timestamp may be from now.
 ///
-/// WeChat gives no freshness guarantee, and its retries may reuse a timestamp; so it is wide, and it protects nothing by
-/// itself. What must happen once is keyed by the push's content.
+/// WeChat does not guarantee freshness, and its retries may reuse a timestamp: so it is wide. It
+/// does not stop replays: what must happen once is keyed by the push's content.
 const MAX_SKEW: Duration = Duration::from_hours(1);
 
 /// SHA-1 in hex.
 const SIGNATURE_CHARS: usize = 40;
 
-/// The parameters that WeChat sends, each at most once. Of these, `signature` does not cover the body and is never used.
+/// The parameters that WeChat sends, each at most once. `signature` does not cover the body and is
+/// never used.
 /// Source: <https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Before_Develop/message_push.html>
 const PARAMETERS: [&str; 5] = [
     "signature",
@@ -34,10 +35,11 @@ const PARAMETERS: [&str; 5] = [
 ];
 
 impl<'a> Seal<'a> {
-    /// Takes the seal from a query: each parameter at most once and not empty, the timestamp ten digits and close to
-    /// `now`, the nonce 1 to 64 characters of `[A-Za-z0-9_-]`.
+    /// Takes the seal from a query, in which each parameter comes at most once and is not empty.
+    /// The timestamp must be ten digits and close to `now`, the nonce 1 to 64 characters of
+    /// `[A-Za-z0-9_-]`.
     ///
-    /// Values with escapes are refused: none of these has a character that needs one.
+    /// Values with escapes are refused: no value of WeChat's needs one.
     pub fn parse(query: &'a str, now: Timestamp) -> Option<Self> {
         let mut found: [Option<&'a str>; PARAMETERS.len()] = [None; PARAMETERS.len()];
         for pair in query.split('&') {
@@ -85,7 +87,8 @@ impl<'a> Seal<'a> {
     }
 }
 
-/// The `msg_signature` of a push, or of a reply: lower-case hex of SHA-1 over the four texts, sorted and joined.
+/// The `msg_signature` of a push, or of a reply: lower-case hex of SHA-1 over the four texts,
+/// sorted and joined.
 ///
 /// Source: <https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Before_Develop/message_push.html>
 pub fn sign(token: &str, timestamp: &str, nonce: &str, encrypt: &str) -> [u8; SIGNATURE_CHARS] {

@@ -1,4 +1,4 @@
-//! Pushes as they arrive: the published ones open, and whatever is wrong with others is told in one of two ways.
+//! Pushes as they arrive: the published ones open, and every other gets one of two errors.
 
 use aes::cipher::block_padding::NoPadding;
 use aes::cipher::{BlockModeEncrypt, KeyIvInit};
@@ -23,7 +23,7 @@ const NONCE: &str = "987654321";
 
 const PLAIN_TICKET: &str = "<xml><AppId><![CDATA[wx0123456789abcdef]]></AppId><CreateTime>1700000000</CreateTime><InfoType><![CDATA[component_verify_ticket]]></InfoType><ComponentVerifyTicket><![CDATA[ticket@@@EXAMPLE-ticket_0001]]></ComponentVerifyTicket></xml>";
 
-/// A push that stands in WeChat's documents, in a captured fixture, or was computed with openssl.
+/// A push from WeChat's documents, from a captured fixture, or computed with openssl.
 struct Published {
     token: &'static str,
     keys: &'static [&'static str],
@@ -95,12 +95,12 @@ impl Published {
     }
 }
 
-/// A frame to be encrypted, of which every part can be wrong.
+/// A frame to be encrypted; a test can make each part of it wrong.
 struct Frame<'a> {
     length: Option<u32>,
     message: &'a [u8],
     appid: &'a str,
-    /// What makes the frame whole blocks of 32, given how many bytes are missing.
+    /// The padding to whole blocks of 32, given how many bytes are missing.
     padding: fn(u8) -> Vec<u8>,
 }
 
@@ -516,7 +516,7 @@ fn a_push_altered_on_its_way_opens_to_what_was_sent_or_not_at_all() {
             opened += 1;
         }
     }
-    // Or else nothing was tried but the signature's length.
+    // Otherwise the rounds have tested only the signature's length.
     assert!(opened > 0);
 }
 

@@ -24,7 +24,7 @@ impl Store {
         Ok(read(appid, &item.unwrap_or_default()))
     }
 
-    /// Writes `next`, if the row still is in the generation of `before`.
+    /// Writes `next` if the row is still in the generation of `before`.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -104,7 +104,8 @@ fn read(appid: &AuthorizerAppId, item: &Item) -> Authorizer {
     let auth_epoch = item.time("auth_epoch").unwrap_or_default();
     let revoked_at = item.time("revoked_at").unwrap_or_default();
     let ttl = item.time("ttl");
-    // A tombstone of an earlier version: a notice's is younger than the epoch, a denial's is not.
+    // A tombstone of an earlier version has no `denied_at`. One made by a notice is younger than
+    // the epoch, one made by a denial is not.
     let undated = standing == Standing::Revoked && revoked_at <= auth_epoch;
     let denied_at = || ttl.filter(|_| undated).map(denied_at_of_undated);
     Authorizer {

@@ -14,19 +14,19 @@ use component_api::id::AuthorizerAppId;
 /// Who may exchange an authorization code.
 #[derive(Debug)]
 pub enum CodeClaim {
-    /// The caller; he names this when he is done.
+    /// The caller, which names this claim to release it.
     Taken(String),
-    /// Somebody who is at it.
+    /// Another caller, whose claim has not expired.
     Held,
-    /// Nobody any more: it was exchanged for this authorizer.
+    /// No caller: the code was exchanged before, for this authorizer.
     Exchanged(AuthorizerAppId),
 }
 
-/// Codes live an hour; a claim outlives its code.
+/// A claim outlives its code, which lives an hour.
 const LIFE: Duration = Duration::from_hours(24);
 
 impl Store {
-    /// Takes the right to exchange a code until `until`.
+    /// Claims the right to exchange a code, until `until`.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -74,7 +74,8 @@ impl Store {
         }
     }
 
-    /// Notes for which authorizer a code was exchanged; whoever claimed it.
+    /// Notes for which authorizer a code was exchanged, also if another caller has claimed it
+    /// since.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -109,7 +110,7 @@ impl Store {
         Ok(item.as_ref().and_then(authorizer))
     }
 
-    /// Gives back the right to exchange a code, if the caller still has it.
+    /// Releases the right to exchange a code, if the caller still has it.
     ///
     /// # Errors
     /// [`Error::Store`].

@@ -21,7 +21,7 @@ impl Store {
         Ok(item.as_ref().map(read).unwrap_or_default())
     }
 
-    /// Writes `next`, if the row still is in the generation of `before`.
+    /// Writes `next` if the row is still in the generation of `before`.
     ///
     /// # Errors
     /// [`Error::Store`].

@@ -14,7 +14,7 @@ use component_api::id::AuthorizerAppId;
 pub enum Due {
     /// An authorizer whose token must be renewed.
     Authorizer(AuthorizerAppId),
-    /// A notice that was left over: SHA-256 of its plain text.
+    /// A notice that the stream has left over: SHA-256 of its plain text.
     Notice(String),
 }
 
@@ -26,7 +26,7 @@ pub struct DuePage {
     pub next: Option<HashMap<String, AttributeValue>>,
 }
 
-/// Rows read at once: a page is all that is held in memory.
+/// Rows of a page: memory holds no more than one page.
 const PAGE: i32 = 100;
 
 impl Store {

@@ -79,7 +79,7 @@ impl Item {
         self.text(name).and_then(Secret::parse)
     }
 
-    /// The token of the attribute `name`, and who renews it.
+    /// The token of the attribute `name`, with the lease on its renewal.
     pub(super) fn slot<K>(&self, name: &str) -> TokenSlot<K> {
         TokenSlot {
             token: self.expiring(name),
@@ -116,7 +116,7 @@ impl Item {
         })
     }
 
-    /// Earlier versions wrote the code with a sentence behind it, and nothing else of the cause.
+    /// Earlier versions wrote the code, followed by a sentence, and nothing else of the cause.
     fn failure(&self) -> Option<Failure> {
         let written = self.text("failure")?;
         let until = self.time("failure_until").unwrap_or_default();

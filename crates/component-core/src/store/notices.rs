@@ -16,21 +16,21 @@ use component_api::id::AuthorizerAppId;
 pub struct PendingNotice {
     /// What WeChat said.
     pub notice: AuthorizationNotice,
-    /// How often it was tried in vain.
+    /// How many tries have failed.
     pub failures: u64,
 }
 
-/// How long the stream has for a notice before it counts as left over.
+/// How long the stream may take for a notice. After that the refresher handles it.
 const STREAM_TIME: Duration = Duration::from_mins(1);
 
-/// What a notice tells can be fetched from WeChat again, so it may go.
+/// After this time a notice may be deleted: what it says can be fetched from WeChat again.
 const LIFE: Duration = Duration::from_hours(7 * 24);
 
 impl Store {
-    /// Keeps a notice until it is handled, once however often it is pushed.
+    /// Stores a notice until it is handled: one row, however often WeChat pushes it.
     ///
     /// # Errors
-    /// [`Error::Store`]; then WeChat must push again.
+    /// [`Error::Store`]; then WeChat must push it again.
     pub async fn put_notice(
         &self,
         sha256: &str,
@@ -76,7 +76,7 @@ impl Store {
         Ok(item.as_ref().and_then(read))
     }
 
-    /// Marks a notice as handled; the code it carried goes.
+    /// Marks a notice as handled and deletes the code it carried.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -94,7 +94,7 @@ impl Store {
         .await
     }
 
-    /// Puts a notice off that could not be handled now.
+    /// Postpones a notice that could not be handled.
     ///
     /// # Errors
     /// [`Error::Store`].

@@ -8,12 +8,12 @@ use crate::error::Error;
 use crate::time::Timestamp;
 use crate::token::{PreAuthCode, Secret};
 
-/// As long as a notice may wait to be handled. What a code was fetched for never changes, so that reading it later does
-/// no harm.
+/// As long as a notice may wait to be handled. The reference of a code never changes, so a late
+/// read does no harm.
 const LIFE: Duration = Duration::from_hours(7 * 24);
 
 impl Store {
-    /// Keeps for whom a pre-auth code was fetched: WeChat's notice brings nothing else back.
+    /// Stores for whom a pre-auth code was fetched: WeChat's notice brings back the code alone.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -29,7 +29,8 @@ impl Store {
         self.put("store whom a pre-auth code is for", item).await
     }
 
-    /// The vendor's own name for whoever authorized by a pre-auth code, if the link gave one.
+    /// The vendor's own name for the account that authorized by a pre-auth code, if the link gave
+    /// one.
     ///
     /// # Errors
     /// [`Error::Store`].

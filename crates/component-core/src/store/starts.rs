@@ -20,30 +20,30 @@ pub struct Start {
     pub reference: Option<String>,
     /// Where to send the browser in the end.
     pub return_to: Option<String>,
-    /// The link's query, to begin again with.
+    /// The link's query, with which the merchant can start again.
     pub query: String,
 }
 
-/// Why a state is not good.
+/// Why a state is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StartRefused {
-    /// It never was, or was so long ago that the table has forgotten it.
+    /// It was never issued, or so long ago that its row has been deleted.
     Unknown,
     /// It belongs to another browser.
     Foreign,
-    /// It is too old.
+    /// It has expired.
     Expired(Box<Start>),
-    /// It came back once before.
+    /// It was taken before.
     Used {
-        /// What it was.
+        /// The attempt.
         start: Box<Start>,
-        /// With which authorization code (SHA-256).
+        /// SHA-256 of the authorization code it was taken with.
         code: String,
     },
 }
 
 impl Store {
-    /// Keeps an attempt under its state.
+    /// Stores an attempt under its state.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -62,7 +62,7 @@ impl Store {
         self.put("store an authorization attempt", item).await
     }
 
-    /// Looks at the attempt of a state, as somebody who could still take it.
+    /// Reads the attempt of a state, refused as [`Store::take_start`] would refuse it.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -78,8 +78,8 @@ impl Store {
         Ok(check(&item.unwrap_or_default(), browser, now))
     }
 
-    /// Takes the attempt of a state, which only `browser` can, once, and in time. It comes back with a code, of which the
-    /// SHA-256 is kept.
+    /// Takes the attempt of a state: only `browser` can, only once, and only before it expires. The
+    /// row keeps `code`, the SHA-256 of the authorization code that came with it.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -126,7 +126,7 @@ impl Store {
                 .await?
                 .unwrap_or_default(),
         };
-        // A take whose answer got lost, and perhaps the SDK's repetitions of it.
+        // This call took it, and the answer was lost. The SDK may have retried it.
         if current.text(WRITTEN_BY) == Some(nonce.as_str()) {
             return Ok(read(&current).ok_or(StartRefused::Unknown));
         }
@@ -139,7 +139,7 @@ impl Store {
         }
     }
 
-    /// Lets a state be used again, whose exchange failed for a reason that may pass.
+    /// Lets a state be taken again, after an exchange that failed for a reason that may pass.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -173,7 +173,8 @@ fn read(item: &Item) -> Option<Start> {
     })
 }
 
-/// Whether `browser` could take the attempt. Of a used one it can still be told what came of it, however old it is.
+/// The attempt, if `browser` could take it. If it is used and has expired too, it counts as used:
+/// the merchant can still be told the result.
 fn check(current: &Item, browser: &str, now: Timestamp) -> Result<Start, StartRefused> {
     let start = read(current).ok_or(StartRefused::Unknown)?;
     if start.browser != browser {

@@ -9,8 +9,8 @@ use crate::error::Error;
 use crate::time::Timestamp;
 use crate::token::{Secret, VerifyTicket};
 
-/// `create_time` of the ticket that WeChat refused last. The receiver leaves it alone, since what is pushed later is newer,
-/// even the same ticket.
+/// `create_time` of the ticket that WeChat refused last. The receiver does not clear it: a later
+/// push is newer, even of the same ticket.
 const REFUSED: &str = "refused_create_time";
 
 /// The newest verify ticket.
@@ -29,7 +29,7 @@ pub struct StoredTicket {
 pub enum TicketPut {
     /// It is the newest.
     Stored,
-    /// A newer one stands.
+    /// A newer one is stored.
     Older,
 }
 
@@ -45,10 +45,11 @@ pub struct TicketWatch {
 }
 
 impl Store {
-    /// Keeps a ticket unless a newer one is stored: one write, and the same again if the same push comes again.
+    /// Stores a ticket unless a newer one is stored: one write, which is safe to repeat when the
+    /// same push comes again.
     ///
     /// # Errors
-    /// [`Error::Store`]; then WeChat must push again.
+    /// [`Error::Store`]; then WeChat must push it again.
     pub async fn put_ticket(
         &self,
         ticket: &Secret<VerifyTicket>,
@@ -83,7 +84,7 @@ impl Store {
         Ok(item.as_ref().and_then(read_ticket))
     }
 
-    /// Notes that WeChat has refused a ticket as it was pushed at `created_at`.
+    /// Notes that WeChat has refused the ticket that was pushed at `created_at`.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -100,8 +101,9 @@ impl Store {
         Ok(())
     }
 
-    /// The newest ticket and when it came, for the one who watches the pushes: he also notes when its value changes,
-    /// which the receiver cannot tell within one write.
+    /// The newest ticket and when it came, for the refresher, which watches the pushes.
+    ///
+    /// This also notes when the value changes: the receiver cannot tell that within one write.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -135,7 +137,7 @@ impl Store {
         }))
     }
 
-    /// Whether the caller may ask WeChat to push again: only the first to ask within `at_most_every` may.
+    /// Whether the caller may ask WeChat to push again: one caller may in each `at_most_every`.
     ///
     /// # Errors
     /// [`Error::Store`].

@@ -5,7 +5,8 @@ use super::*;
 /// Tencent's sample key: not canonical.
 const SAMPLE_KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
 
-/// The key of the vectors made for this project, and the same 32 bytes written with other trailing bits.
+/// The key of the vectors made for this project, and the same 32 bytes written with other trailing
+/// bits.
 const OWN_KEYS: [&str; 2] = [
     "Zm9vYmFyMTIzNDU2Nzg5MGFiY2RlZmdoaWprbG1ub3A",
     "Zm9vYmFyMTIzNDU2Nzg5MGFiY2RlZmdoaWprbG1ub3B",

@@ -1,4 +1,4 @@
-//! What stands in the plain text of a push, and what may not.
+//! What the plain text of a push may hold, and what it may not.
 
 use super::*;
 
