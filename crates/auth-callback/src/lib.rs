@@ -1,4 +1,4 @@
-//! WeChat's redirect -> state -> exchange the code -> result page, or back to the brand.
+//! WeChat's redirect -> state -> exchange the code -> result page, or the vendor's own page.
 
 use std::time::Duration;
 
@@ -32,35 +32,35 @@ struct Return {
     code: Option<Secret<AuthorizationCode>>,
 }
 
-/// How a merchant's way ended.
+/// How an attempt ended.
 enum Outcome {
-    /// By the code that this browser brought.
+    /// The code that this browser brought is exchanged.
     Connected(Authorizer),
-    /// Before: this is the page loaded again.
+    /// The code was exchanged before: the merchant has loaded the page again.
     AlreadyConnected(Authorizer),
     /// The merchant came back without a code.
     Denied,
-    /// He was away for too long.
+    /// The merchant came back after the attempt had expired.
     Expired,
-    /// The code was spent or is of an authorization that does not stand, and no notice has told more yet.
+    /// The code is spent, or its authorization has ended. No notice has told more yet.
     Unconfirmed,
-    /// The state came back before, with another code.
+    /// The state was used before, with another code.
     Used,
-    /// The browser is not the one that left.
+    /// The browser is not the one that started.
     OtherBrowser,
     /// The redirect is not one of WeChat's.
     Malformed,
-    /// Something did not work; it may the next time.
+    /// A step has failed; a retry may succeed.
     Failed(Error),
 }
 
-/// An outcome, and whose way it ended, where that is known and is his browser.
+/// An outcome, with the attempt it belongs to if this browser started it.
 struct Ending {
     outcome: Outcome,
     start: Option<Start>,
 }
 
-/// A merchant waits, and the name is only nice to have.
+/// For the account's name. The merchant waits, and the page does without a name.
 const NAME_TIME: Duration = Duration::from_secs(2);
 
 impl AuthCallback {
@@ -126,7 +126,7 @@ impl AuthCallback {
         };
         match self.component.exchange(code, bringer, deadline).await {
             Ok(Exchanged::Stored(row)) => Outcome::Connected(self.with_name(*row, deadline).await),
-            // A notice may be about to tell, or have told, what became of it.
+            // A notice may have led to an exchange of this code, or may do so soon.
             Ok(Exchanged::Superseded(_) | Exchanged::Denied(_)) | Err(Error::CodeSpent) => {
                 match self.look_again(code, deadline).await {
                     Outcome::AlreadyConnected(row) => Outcome::Connected(row),
@@ -143,7 +143,7 @@ impl AuthCallback {
         }
     }
 
-    /// What became of a code that this page, or somebody else, has tried to exchange.
+    /// The result for a code that this page, or another caller, has tried to exchange.
     async fn look_again(&self, code: &Secret<AuthorizationCode>, deadline: Deadline) -> Outcome {
         match self.component.await_exchange(code, deadline).await {
             Ok(Some(row)) => Outcome::AlreadyConnected(self.with_name(row, deadline).await),
@@ -152,7 +152,7 @@ impl AuthCallback {
         }
     }
 
-    /// A merchant knows his account by its name.
+    /// The row with the account's name, by which the merchant knows it.
     async fn with_name(&self, row: Authorizer, deadline: Deadline) -> Authorizer {
         if row.name.is_some() {
             return row;
@@ -187,7 +187,7 @@ impl Return {
 }
 
 impl Outcome {
-    /// What a vendor is told.
+    /// What the vendor is told.
     const fn result(&self) -> &'static str {
         match self {
             Self::Connected(row) | Self::AlreadyConnected(row) => match row.standing {
@@ -208,7 +208,7 @@ impl Outcome {
         }
     }
 
-    /// The vendor's address, with how it ended.
+    /// The vendor's address, with the result in its query.
     fn way_on(&self, start: &Start) -> Option<Url> {
         let mut url = Url::parse(start.return_to.as_deref()?).ok()?;
         let mut pairs = url.query_pairs_mut();

@@ -13,7 +13,7 @@ use component_core::{config, http};
 use lambda_http::{Error, Request, RequestExt, run, service_fn, tracing};
 use merchant_pages::brand::Brand;
 
-/// For the answer's own way back.
+/// To deliver the answer.
 const MARGIN: Duration = Duration::from_millis(500);
 
 #[tokio::main(flavor = "current_thread")]

@@ -1,13 +1,13 @@
-//! Where a browser runs, as far as WeChat's pages care.
+//! Where a browser runs, as far as it matters to WeChat's pages.
 
 use lambda_http::http::{HeaderMap, header};
 
-/// What a merchant holds in his hand.
+/// The kinds of browser that the start page tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Device {
     /// A PC: WeChat shows a code there that a phone scans.
     Pc,
-    /// A phone, but not WeChat on it, where alone the mobile link works.
+    /// A phone's own browser. The mobile link works only in WeChat's.
     Phone,
     /// WeChat's own browser.
     Wechat,

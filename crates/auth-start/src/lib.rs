@@ -138,7 +138,8 @@ impl AuthStart {
         Ok(response)
     }
 
-    /// Writes down what the browser, by the state, and the notice, by the pre-auth code, do not bring back themselves.
+    /// Stores what WeChat does not bring back: for the redirect under the state, for the notice
+    /// under the pre-auth code.
     async fn remember(
         &self,
         code: &Expiring<PreAuthCode>,
@@ -194,7 +195,8 @@ impl AuthStart {
     }
 }
 
-/// The address by which the browser knows us: WeChat compares its host with the Referer's and with the console's.
+/// The origin under which the browser has reached us. WeChat compares its host with the Referer's
+/// and with the one in its console.
 fn our_origin(headers: &HeaderMap) -> Option<String> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let proto = text(header::HeaderName::from_static("x-forwarded-proto"));

@@ -11,7 +11,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use url::{Url, form_urlencoded};
 
-/// A link's query, understood.
+/// A link's query, parsed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Link {
     /// Which kinds of accounts WeChat offers.
@@ -34,16 +34,16 @@ pub struct ReturnOrigins(Vec<String>);
 #[derive(Debug, PartialEq, Eq)]
 pub struct NotOrigins;
 
-/// Why a link is not good.
+/// Why a link is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LinkError {
-    /// A parameter is wrong, or there twice.
+    /// A parameter is wrong or comes twice.
     Malformed,
-    /// The stack takes signed links only, and this is none.
+    /// The stack takes signed links only, and this link has no valid signature.
     Unsigned,
-    /// It was good until it expired.
+    /// It has expired.
     Expired,
-    /// It leads to an origin that the stack does not name.
+    /// `return_to` has an origin that the stack does not allow.
     ForeignReturn,
 }
 
@@ -56,7 +56,7 @@ const DEFAULT_AUTH_TYPE: &str = "3";
 const MAX_REFERENCE_CHARS: usize = 128;
 
 impl Link {
-    /// Reads a query; a parameter that is not a link's is left to whoever added it.
+    /// Reads a query. Other parameters are ignored: mailers and statistics add their own.
     pub(crate) fn parse(query: &str, return_origins: &ReturnOrigins) -> Result<Self, LinkError> {
         let mut values: [Option<String>; 5] = Default::default();
         let names = [
@@ -101,8 +101,10 @@ impl Link {
     }
 }
 
-/// Checks that a query carries `expires`, not yet passed at `now`, and `signature`: lower-case hex of HMAC-SHA256 with
-/// `key` over the other parameters as they stand there, sorted and joined by `&`.
+/// Checks that a query carries `expires`, not yet passed at `now`, and a valid `signature`.
+///
+/// The signature is lower-case hex of HMAC-SHA256 with `key`. It covers the other parameters as the
+/// query writes them, sorted and joined by `&`.
 pub(crate) fn check_signature(
     query: &str,
     key: &SecretSlice<u8>,
@@ -149,9 +151,11 @@ fn is_reference(reference: &str) -> bool {
 }
 
 impl ReturnOrigins {
-    /// The address that `text` is, if it may be returned to. Never an open redirect: https, an origin of the list as a
-    /// browser understands the text, nothing hidden before the host or from other readers, and none of the parameters
-    /// that say how the merchant's way ended.
+    /// The address in `text`, if a link may return to it. It must not be an open redirect.
+    ///
+    /// It is https and of an origin in the list, as a browser parses it. It hides nothing before
+    /// the host or from other parsers. It sets none of the parameters that tell the vendor the
+    /// result.
     fn allowed(&self, text: &str) -> Option<Url> {
         let hidden = |c: char| c.is_control() || c.is_whitespace() || c == '\\';
         let url = Url::parse(text).ok().filter(|_| !text.contains(hidden))?;

@@ -87,7 +87,7 @@ fn wording(language: Language, auth_type: &str) -> (&'static str, &'static str) 
     )
 }
 
-/// A link that leads nowhere.
+/// The page for a link that is refused.
 pub(crate) fn refusal(language: Language, brand: &Brand, error: LinkError) -> Response<String> {
     let what = match error {
         LinkError::Malformed => {
@@ -116,7 +116,7 @@ pub(crate) fn refusal(language: Language, brand: &Brand, error: LinkError) -> Re
     .response(StatusCode::BAD_REQUEST, language, brand)
 }
 
-/// A click that could not be answered.
+/// The page for a click that could not be answered.
 pub(crate) fn unavailable(
     language: Language,
     brand: &Brand,

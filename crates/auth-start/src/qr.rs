@@ -9,7 +9,8 @@ use qrcode::{Color, EcLevel, QrCode};
 pub(crate) struct Code {
     /// Modules along an edge, the quiet zone included.
     pub(crate) size: usize,
-    /// Pixels along an edge: a whole number for each module, since one that is blurred is not read.
+    /// Pixels along an edge: a whole number for each module, since a phone cannot read blurred
+    /// ones.
     pub(crate) pixels: usize,
     /// The dark modules: a stroke one unit wide along the middle of each row.
     pub(crate) path: String,
@@ -20,7 +21,8 @@ pub(crate) struct Code {
 /// Source: <https://www.qrcode.com/en/howto/code.html>
 const QUIET_ZONE: usize = 4;
 
-/// With more modules along an edge, a phone cannot tell them apart on a screen, and the page would grow beyond its size.
+/// If an edge had more modules, a phone could not tell them apart on a screen. The code would also
+/// need more room than the page has.
 const MAX_MODULES: usize = 69;
 
 /// What the page has room for. The largest code has three pixels for a module.
@@ -45,7 +47,7 @@ fn path(colors: &[Color], modules: usize) -> String {
     let mut path = String::new();
     for (y, row) in colors.chunks(modules).enumerate() {
         let mut x = 0;
-        // From the end of the run before; the first of a row is placed absolutely.
+        // Where the last run ended; the first run of a row is placed absolutely.
         let mut pen = None;
         for run in row.chunk_by(|one, next| one == next) {
             if run.first() == Some(&Color::Dark) {

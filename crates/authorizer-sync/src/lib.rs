@@ -1,4 +1,5 @@
-//! notices -> authorizers, as the table's stream tells of them; and once a day WeChat's own list -> the table.
+//! notices -> authorizers, as the table's stream brings them; and once a day WeChat's own list ->
+//! the table.
 
 use component_core::component::Component;
 use component_core::error::Error;
@@ -16,10 +17,12 @@ pub struct AuthorizerSync {
 }
 
 impl AuthorizerSync {
-    /// Handles a batch of the stream if the event has `Records`; reconciles with WeChat's list on any other object.
+    /// Handles a batch of the stream if the event has `Records`; reconciles with WeChat's list on
+    /// any other object.
     ///
     /// # Errors
-    /// Those of the reconciliation. What fails in a batch is named in its answer, for the stream to bring again.
+    /// Those of the reconciliation. If records of a batch fail, the answer names them, and the
+    /// stream brings them again.
     pub async fn handle(&self, event: &Value, deadline: Deadline) -> Result<Value, Error> {
         match event.get("Records").and_then(Value::as_array) {
             Some(records) => Ok(self.settle(records, deadline).await),
@@ -48,7 +51,8 @@ impl AuthorizerSync {
         let Some(appid) = self.component.settle_notice(sha256, deadline).await? else {
             return Ok(());
         };
-        // WeChat refuses this for some accounts, those of its release check among them: a name is nice to have.
+        // The name is optional: WeChat refuses it for some accounts, such as those of its release
+        // check.
         let row = self.component.store.authorizer(&appid).await?;
         if row.standing == Standing::Authorized
             && row.name.is_none()

@@ -13,7 +13,7 @@ use component_core::{config, http};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn, tracing};
 use serde_json::Value;
 
-/// For what is under way to be finished and written.
+/// To finish and write what is in flight.
 const MARGIN: Duration = Duration::from_secs(3);
 
 #[tokio::main(flavor = "current_thread")]

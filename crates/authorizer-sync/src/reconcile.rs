@@ -25,16 +25,16 @@ struct Run {
     absent: u64,
     reauthorization_required: u64,
     failed: u64,
-    /// The first of them.
+    /// The first failure.
     failure: Option<Error>,
-    /// How many of the last ones failed without another between.
+    /// How many have failed since the last success.
     failed_in_a_row: u32,
 }
 
-/// Rows looked at at a time.
+/// Rows compared at a time.
 const AT_ONCE: usize = 8;
 
-/// After so many failures in a row there is no table, or no WeChat, and nothing more to try.
+/// After this many failures in a row the table or WeChat is down, and the run stops.
 const MAX_FAILED_IN_A_ROW: u32 = 16;
 
 /// Later than every due time.
@@ -44,7 +44,8 @@ impl AuthorizerSync {
     /// Compares WeChat's list with the table.
     ///
     /// # Errors
-    /// What keeps the run from going on; or when it has done what it can, its first failure with one authorizer.
+    /// The error that stops the run. If none does, the first failure with one authorizer, once all
+    /// are compared.
     pub(crate) async fn reconcile(&self, deadline: Deadline) -> Result<Value, Error> {
         let mut run = Run::default();
         let mut listed = HashSet::new();
@@ -114,15 +115,15 @@ impl AuthorizerSync {
     ) -> Result<Kept<Authorizer>, Error> {
         let component = &self.component;
         let before = component.store.authorizer(&entry.authorizer).await?;
-        // The jitter spreads what comes in one run over the refreshers' time.
+        // The jitter spreads the renewals that one run makes due.
         let moment = component.clock.moment();
         let next =
             |row: &Authorizer| row.listed(entry.auth_time, entry.refresh_token.as_ref(), moment);
         component.change_authorizer(before, next, deadline).await
     }
 
-    /// The list has no documented order, so an entry may slip from one page to another while it is read: what is absent
-    /// from it twice, and for which WeChat says so when asked, is revoked.
+    /// The list has no documented order, so an entry may move from one page to another while it is
+    /// read. An authorizer is revoked only if it is absent twice and WeChat denies it when asked.
     async fn look_for_absent(
         &self,
         listed: &HashSet<u64>,
@@ -161,7 +162,7 @@ impl AuthorizerSync {
         Ok(())
     }
 
-    /// Those in the table that are authorized but not in `listed`.
+    /// The authorizers that are authorized in the table but not in `listed`.
     async fn absent_from(&self, listed: &HashSet<u64>) -> Result<Vec<AuthorizerAppId>, Error> {
         let ever = self.component.clock.now() + EVER;
         let mut absent = Vec::new();
@@ -202,7 +203,8 @@ impl Run {
         }
     }
 
-    /// One authorizer's failure costs no other its turn; what WeChat has against the component ends the run.
+    /// A failure with one authorizer does not stop the run. A failure of the whole component does,
+    /// and so do too many in a row.
     fn failed(&mut self, appid: &AuthorizerAppId, error: Error) -> Result<(), Error> {
         self.failed += 1;
         self.failed_in_a_row += 1;

@@ -6,7 +6,8 @@ use std::fmt;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ComponentAppId(String);
 
-/// The app id of a public account or mini program that authorizes the component (`authorizer_appid`).
+/// The app id of a public account or mini program that authorizes the component
+/// (`authorizer_appid`).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AuthorizerAppId(String);
 
@@ -57,7 +58,7 @@ impl AuthorizerAppId {
     }
 }
 
-// App ids stand in every WeChat URL and in every log line: they are names, not secrets.
+// App ids are in every WeChat URL and in every log line: they are names, not secrets.
 impl fmt::Debug for ComponentAppId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

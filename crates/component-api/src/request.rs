@@ -40,7 +40,7 @@ pub struct TokenAnswer {
     pub whose: Whose,
 }
 
-/// Why a request is not one; completes the sentence "correct the request: ..".
+/// Why a request is malformed; completes the sentence "correct the request: ..".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidRequest(pub &'static str);

@@ -1,4 +1,5 @@
-//! The API Gateway in front of the functions: one route for each door, and one for those that only siblings invoke.
+//! The API Gateway in front of the functions: one route for each HTTP function, and one for the
+//! getter, which the vendor's functions invoke.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::functions::{CALL_TIME, Functions};
 
-/// Lambda takes no more in one invocation.
+/// The most that Lambda takes in one invocation.
 const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
 
 /// The routes over `functions`.
@@ -27,8 +28,8 @@ pub fn router(functions: Arc<Functions>) -> Router {
         .with_state(functions)
 }
 
-/// Lambda brings an invocation to its end, also if whoever waited for the answer is gone. Cut off in the middle, it would
-/// leave a lease behind.
+/// Lambda finishes an invocation also if the client has gone. If it were cut off, it would leave a
+/// lease behind.
 async fn to_its_end(request: Request<Body>, next: Next) -> Result<Response<Body>, StatusCode> {
     tokio::spawn(next.run(request))
         .await

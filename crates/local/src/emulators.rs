@@ -84,18 +84,19 @@ impl Emulators {
         })
     }
 
-    /// Puts a `link_signing_key` (base64) beside the rest of the secret: authorization links must be
-    /// signed with it.
+    /// Adds a `link_signing_key` (base64) to the secret: authorization links must then be signed
+    /// with it.
     pub fn sign_links(&self, settings: &Settings, key: &str) {
         let mut fields = fields(settings);
         fields.insert("link_signing_key", key);
         self.secrets.put(json!(fields).to_string());
     }
 
-    /// Takes out of a kept table what only the WeChat of the last run knew: its ticket and its access tokens. The new one
-    /// remembers nothing.
+    /// Removes from a kept table what only the simulated WeChat of the last run knew: its ticket
+    /// and its access tokens. The new one remembers nothing.
     ///
-    /// The answer is the latest time in the table, in Unix seconds: before it, whatever happens would count as old.
+    /// The answer is the latest time in the table, in Unix seconds. If the clock started before it,
+    /// new events would count as old.
     ///
     /// # Errors
     /// If the table cannot be read or written.

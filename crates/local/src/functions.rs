@@ -32,16 +32,16 @@ pub struct Functions {
     pub authorizer_sync: AuthorizerSync,
     /// Every five minutes.
     pub token_refresher: TokenRefresher,
-    /// For siblings.
+    /// For the vendor's own functions.
     pub token_getter: TokenGetter,
 }
 
-/// What they stand on.
+/// What the functions are made of.
 #[derive(Clone)]
 pub struct Parts {
     /// A client of the table's database.
     pub dynamodb: aws_sdk_dynamodb::Client,
-    /// A client of the secret's keeper.
+    /// A client of Secrets Manager.
     pub secretsmanager: aws_sdk_secretsmanager::Client,
     /// The way to WeChat.
     pub wechat: SharedHttpConnector,
@@ -55,10 +55,10 @@ pub struct Parts {
     pub brand: Brand,
 }
 
-/// What API Gateway, and a sibling, would wait for.
+/// How long API Gateway, or a vendor's function, would wait.
 pub const CALL_TIME: Duration = Duration::from_secs(15);
 
-/// What the stream's and the schedules' functions are given.
+/// How long the functions behind the stream and the schedules may run.
 pub const RUN_TIME: Duration = Duration::from_mins(4);
 
 impl Functions {

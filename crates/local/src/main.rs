@@ -22,7 +22,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 use wechat_simulator::{DEMO_APPIDS, Settings, SimClock, Simulator};
 
-/// A WeChat third-party platform on this machine: every function, the table, the secret, and a simulated WeChat.
+/// A WeChat third-party platform on this machine: every function, the table, the secret, and a
+/// simulated WeChat.
 #[derive(Parser)]
 #[command(version, about)]
 struct Options {
@@ -35,7 +36,8 @@ struct Options {
     /// How many times as fast as real time the clock runs.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=600))]
     speed: u32,
-    /// Keep the table in this file. The simulated WeChat remembers nothing: its accounts must authorize again.
+    /// Keep the table in this file. The simulated WeChat remembers nothing: its accounts must
+    /// authorize again.
     #[arg(long)]
     data: Option<PathBuf>,
     /// Where `return_to` of a link may lead: https origins, separated by commas.
@@ -50,7 +52,8 @@ struct Options {
     /// The colour of the pages' buttons: `#rrggbb`.
     #[arg(long)]
     vendor_accent_color: Option<Accent>,
-    /// Take signed links only: the key (base64, 32 bytes or more), as `link_signing_key` in the secret.
+    /// Take signed links only: the key (base64, 32 bytes or more), as `link_signing_key` in the
+    /// secret.
     #[arg(long)]
     link_signing_key: Option<String>,
     /// Play the whole story without a person, on free ports, and exit.
@@ -62,7 +65,7 @@ struct Options {
 async fn main() -> ExitCode {
     let options = Options::parse();
     let clock = SimClock::system(options.speed);
-    // The database logs each refused condition, which is how every lease is decided.
+    // The database logs each refused condition, and a refused condition decides every lease.
     let level = if options.once {
         "off"
     } else {

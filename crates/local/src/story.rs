@@ -1,4 +1,5 @@
-//! The life of one authorizer, played over HTTP as a merchant, WeChat and a sibling function would.
+//! The life of one authorizer, played over HTTP as a merchant, WeChat and a vendor's function
+//! would.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -35,14 +36,15 @@ pub struct Story {
 /// What a step saw, or why it was wrong.
 type Seen = Result<String, Error>;
 
-/// Callers at once, of one stale token.
+/// Callers that ask at once, after the token has expired.
 const CALLERS: usize = 100;
 
-/// For what happens in the background.
+/// How often to look for what happens in the background.
 const PATIENCE: u32 = 100;
 
 impl Story {
-    /// Lets time, WeChat's pushes, the stream and the schedules take their course, for whoever plays it himself.
+    /// Runs WeChat's pushes, the stream and the schedules in the background, for a person who plays
+    /// it by hand.
     pub fn goes_on_by_itself(self) {
         tokio::spawn(triggers::run_stream(self.functions.clone(), self.stream));
         tokio::spawn(triggers::run_schedules(self.functions, self.clock));
@@ -68,9 +70,9 @@ impl Story {
         let seen = self.ticket().await;
         step("WeChat pushes a verify ticket", seen)?;
         let seen = self.forged_push().await;
-        step("Somebody else pushes, too", seen)?;
+        step("A forger pushes, too", seen)?;
         let seen = self.component_token().await;
-        step("A sibling asks for the component token", seen)?;
+        step("A vendor's function asks for the component token", seen)?;
         let seen = self.authorize().await;
         step(
             "A merchant opens the link, clicks, confirms, and comes back",
@@ -85,7 +87,7 @@ impl Story {
         let seen = self
             .good(&first)
             .map(|()| "a token that WeChat accepts".to_owned());
-        step("A sibling asks for the authorizer's token", seen)?;
+        step("A vendor's function asks for the authorizer's token", seen)?;
         let seen = self.refresh(&first).await;
         step("Ninety minutes pass, and the schedule runs", seen)?;
         let seen = self.stampede().await;
@@ -104,7 +106,7 @@ impl Story {
         let seen = self
             .good(&again)
             .map(|()| "a new token that WeChat accepts".to_owned());
-        step("A sibling asks once more", seen)
+        step("A vendor's function asks once more", seen)
     }
 
     async fn ticket(&self) -> Seen {
@@ -191,7 +193,7 @@ impl Story {
         Ok("303, consent page, 302, result page with the account".to_owned())
     }
 
-    /// The button on WeChat's consent page.
+    /// Presses the button on WeChat's consent page.
     async fn confirm(&self, wechat_page: &Url) -> Result<Response, Error> {
         let given = |name: &str| {
             let mut pairs = wechat_page.query_pairs();
@@ -224,7 +226,7 @@ impl Story {
         self.deliver().await?;
         let exchanges = self.calls("api_query_auth");
         check(exchanges == 1, "the code was exchanged more than once")?;
-        Ok("taken; the code was exchanged once, by whoever came first".to_owned())
+        Ok("taken; the code was exchanged once, by the redirect or the notice".to_owned())
     }
 
     async fn refresh(&self, first: &str) -> Seen {
@@ -248,7 +250,7 @@ impl Story {
         let second = self.token().await?;
         check(second != first, "the token is the old one")?;
         self.good(&second)?;
-        Ok("one call to WeChat; a sibling gets the new token".to_owned())
+        Ok("one call to WeChat; a vendor's function gets the new token".to_owned())
     }
 
     async fn stampede(&self) -> Seen {

@@ -22,10 +22,11 @@ pub const REFRESH_EVERY: Duration = Duration::from_mins(5);
 /// The reconciliation's schedule.
 pub const RECONCILE_EVERY: Duration = Duration::from_hours(24);
 
-/// Between two looks at the stream; in the time of the one who waits for what is behind it, however fast the clock runs.
+/// Between two looks at the stream. It is real time, however fast the clock runs: a person waits
+/// for the result.
 const POLL: Duration = Duration::from_millis(200);
 
-/// As the event source mapping does it: what fails so often is left to the refresher.
+/// As the event source mapping does it: a batch that fails this often is left to the refresher.
 const MAX_TRIES: u32 = 3;
 
 /// The table's stream, read from its beginning.
@@ -61,7 +62,8 @@ impl Stream {
         Ok(Self { database, iterator })
     }
 
-    /// What has come since the last batch, as the event source mapping would bring it: new notices only.
+    /// What has come since the last batch, as the event source mapping would bring it: new notices
+    /// only.
     ///
     /// # Errors
     /// If the stream cannot be read.

@@ -7,11 +7,12 @@ use component_core::digest::{hex, sha256_hex};
 
 /// A browser's 128 random bits.
 ///
-/// WeChat's pages pass no state through but the redirect address; without this, an attacker could send his own
-/// redirect to somebody else's browser.
+/// WeChat's pages pass on nothing but the redirect address. Without this cookie, an attacker could
+/// send a redirect of their own to a merchant's browser.
 pub struct BrowserCookie(Zeroizing<String>);
 
-/// `__Host-`: only this very host can set it, and only over a secure connection (or on the machine itself).
+/// `__Host-`: only this very host can set it, and only over a secure connection (or on the machine
+/// itself).
 const NAME: &str = "__Host-wechat_authorization";
 
 /// Longer than any attempt lives.
@@ -25,7 +26,8 @@ impl BrowserCookie {
         Self(Zeroizing::new(hex(&random)))
     }
 
-    /// The browser whose cookie this is: two tabs share one, so that neither ends the other's attempt.
+    /// The browser whose cookie this is: two tabs share one, so that neither ends the other's
+    /// attempt.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         let cookies = headers.get_all(header::COOKIE).into_iter();
         let mut values = cookies
@@ -41,12 +43,13 @@ impl BrowserCookie {
         ours.then(|| Self(Zeroizing::new(value.to_owned())))
     }
 
-    /// What the table knows it by.
+    /// The name under which the table stores it.
     pub fn sha256(&self) -> String {
         sha256_hex(self.0.as_bytes())
     }
 
-    /// The header that sets it. `Lax`: the redirect from WeChat's page is a navigation from another site.
+    /// The header that sets it. `Lax`: the redirect from WeChat's page is a navigation from another
+    /// site.
     pub fn set_cookie(&self) -> Option<HeaderValue> {
         let cookie = format!(
             "{NAME}={}; Path=/; Max-Age={MAX_AGE_SECS}; Secure; HttpOnly; SameSite=Lax",

@@ -1,4 +1,5 @@
-//! The frame of the pages that merchants see: Chinese or English, one style, nothing from elsewhere but the vendor's logo.
+//! The frame of the pages that merchants see: Chinese or English, in one style. Only the vendor's
+//! logo comes from elsewhere.
 
 use askama::Template;
 use base64::Engine;
@@ -78,14 +79,14 @@ pub enum Mark {
 pub enum Action<'a> {
     /// Leads to an address; the empty one is the page itself, loaded again.
     Link {
-        /// What stands on it.
+        /// Its text.
         text: &'a str,
         /// Where it leads.
         href: &'a str,
     },
     /// Posts to the page's own address.
     Post {
-        /// What stands on it.
+        /// Its text.
         text: &'a str,
         /// Where the answer may lead on to.
         origins: &'a [String],
@@ -224,7 +225,7 @@ impl Mark {
     }
 }
 
-/// A redirect to `location` after a post or at the end of the way.
+/// A redirect to `location`, after a post or at the end of an attempt.
 pub fn see_other(location: &str) -> Response<String> {
     let mut response = Response::new(String::new());
     *response.status_mut() = StatusCode::SEE_OTHER;
@@ -235,7 +236,8 @@ pub fn see_other(location: &str) -> Response<String> {
     response
 }
 
-/// Of every answer. WeChat's login page refuses a visitor without a Referer, so `no-referrer` would break it.
+/// Sets the headers of every answer. WeChat's login page refuses a visitor without a Referer, so
+/// `no-referrer` would break it.
 fn guard(headers: &mut HeaderMap) {
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),
@@ -271,7 +273,7 @@ mod tests {
     const HOSTILE: &str = "</style><script>alert('\"')</script>&";
 
     #[test]
-    fn whatever_stands_on_a_page_is_escaped() {
+    fn every_text_of_a_page_is_escaped() {
         let brand = Brand {
             name: Some(HOSTILE.parse().unwrap()),
             logo: Some("https://cdn.example/'\"><script>".parse().unwrap()),

@@ -9,7 +9,7 @@ use component_core::time::Clock;
 use lambda_http::http::{StatusCode, header};
 use lambda_http::{Body, Request, Response};
 
-/// Takes WeChat's pushes. It never calls WeChat: it works while the way out is down.
+/// Takes WeChat's pushes. It never calls WeChat, so it works while the way out is down.
 pub struct TicketReceiver {
     /// The secret, under which pushes are sealed.
     pub vault: Vault,
@@ -23,7 +23,7 @@ pub struct TicketReceiver {
 /// Source: <https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Before_Develop/component_verify_ticket.html>
 const SUCCESS: &str = "success";
 
-/// The same for everything that can be wrong with a push, so that nobody learns from it.
+/// The same for everything that can be wrong with a push, so that a forger learns nothing.
 const REFUSED: &str = "this push is not accepted";
 
 const NOT_STORED: &str = "this push could not be stored, send it again";

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 /// Answers with tokens.
 pub struct TokenGetter {
-    /// Where they come from.
+    /// Where tokens come from.
     pub component: Component,
 }
 
@@ -44,7 +44,8 @@ impl TokenGetter {
     }
 }
 
-/// A length that the caller named is a promise; the default gives way to a token that is good at all.
+/// If the caller names a time, the token lasts at least that long. The default is only preferred:
+/// any token that is still good is better than none.
 fn need<K: Clone>(request: &TokenRequest) -> Result<Need<K>, InvalidRequest> {
     let need = request
         .min_valid

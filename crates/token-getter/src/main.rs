@@ -13,7 +13,7 @@ use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn, tracing};
 use serde_json::Value;
 use token_getter::TokenGetter;
 
-/// For the answer's own way back.
+/// To deliver the answer.
 const MARGIN: Duration = Duration::from_millis(500);
 
 #[tokio::main(flavor = "current_thread")]

@@ -1,4 +1,5 @@
-//! due -> renew: keeps every token fresh, handles notices that were left over, and watches the ticket pushes.
+//! due -> renew: keeps every token fresh, handles notices that the stream left over, and watches
+//! the ticket pushes.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -28,22 +29,23 @@ struct Run {
     stopped: Option<&'static str>,
 }
 
-/// WeChat pushes every ten minutes: two pushes missed and a half.
+/// WeChat pushes every ten minutes: after this time at least two pushes are missing.
 /// Source: <https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Before_Develop/component_verify_ticket.html>
 const MAX_SILENCE: Duration = Duration::from_mins(25);
 
-/// A ticket is good for twelve hours; nearly that long without a new value, and soon none will be.
+/// A ticket is good for twelve hours. If its value has not changed for this long, soon no ticket
+/// will be good.
 const MAX_VALUE_AGE: Duration = Duration::from_hours(11);
 
-/// Authorizers renewed at a time: each waits for WeChat most of the time.
+/// Rows handled at a time: each waits for WeChat most of the time.
 const AT_ONCE: usize = 8;
 
 impl TokenRefresher {
     /// One run, whatever the event.
     ///
     /// # Errors
-    /// [`Error::Store`], if not even the table can be read. Everything else is in the answer and in the log: asking again
-    /// at once, as Lambda would after an error, helps nobody.
+    /// [`Error::Store`] if the table cannot be read. Other errors are in the answer and in the log:
+    /// an immediate retry, as Lambda's after an error, would not help.
     pub async fn handle(&self, _event: &Value, deadline: Deadline) -> Result<Value, Error> {
         let run = Mutex::new(Run::default());
         self.watch_ticket(deadline).await?;
@@ -51,7 +53,8 @@ impl TokenRefresher {
         if let Err(error) = self.component.access_token(&need, deadline).await {
             stop(&run, &error);
         }
-        // Another order each time, so that a run that is cut short leaves out others.
+        // The order is random, so that runs that stop early do not always leave out the same
+        // shards.
         let mut shards: Vec<_> = (0..DUE_SHARDS)
             .map(|shard| (self.component.clock.jitter(), shard))
             .collect();
@@ -164,7 +167,7 @@ fn is_over(run: &Mutex<Run>, deadline: Deadline) -> bool {
     run.stopped.is_some() || deadline.has_passed()
 }
 
-/// What would befall each authorizer alike is said once, and the next run tries again.
+/// If an error would be the same for every authorizer, it is logged once, and the next run retries.
 fn stop(run: &Mutex<Run>, error: &Error) {
     let mut run = run.lock().unwrap_or_else(PoisonError::into_inner);
     if run.stopped.replace(error.code().as_str()).is_none() {

@@ -1,4 +1,4 @@
-//! The vendor's colour, made readable: what stands on it, and what it stands on.
+//! The vendor's colour, adjusted so that its text can be read and its button can be seen.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,7 +18,7 @@ const WHITE: Rgb = Rgb([255, 255, 255]);
 /// `--card` of the style, light and dark: a button must stand out from it.
 const CARDS: [Rgb; 2] = [WHITE, Rgb([0x1c, 0x1f, 0x22])];
 
-/// Between a button and what it lies on, like any part of a page that must be recognized.
+/// Between a button and its background, as for any part of a page that must be recognized.
 ///
 /// Source: <https://www.w3.org/TR/WCAG22/#non-text-contrast>
 const MIN_CONTRAST: f64 = 3.0;
@@ -76,7 +76,8 @@ impl Rgb {
         one.max(other) / one.min(other)
     }
 
-    /// The one of black and white that contrasts more: at least 4.58, whatever the colour, where AA asks for 4.5.
+    /// The one of black and white that contrasts more: at least 4.58, whatever the colour, where AA
+    /// asks for 4.5.
     fn text_on(self) -> Self {
         if self.contrast(WHITE) >= self.contrast(BLACK) {
             WHITE
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_colour_a_vendor_has_its_buttons_can_be_seen_and_read() {
+    fn every_colour_a_vendor_has_makes_buttons_that_can_be_seen_and_read() {
         let channels = || (0..=255).step_by(15);
         for red in channels() {
             for green in channels() {
