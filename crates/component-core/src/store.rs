@@ -21,10 +21,10 @@ mod preauths;
 mod starts;
 mod ticket;
 
-pub use codes::CodeClaim;
+pub(crate) use codes::CodeClaim;
 pub use due::{Due, DuePage};
 pub use key::{DUE_SHARDS, notice_key};
-pub use notices::PendingNotice;
+pub(crate) use notices::PendingNotice;
 pub use starts::{Start, StartRefused};
 pub use ticket::{StoredTicket, TicketPut, TicketWatch};
 
@@ -40,7 +40,7 @@ pub struct Store {
 /// The result of a compare-and-set: a write that counts only if the row is still the one that was
 /// read.
 #[derive(Debug)]
-pub enum Swap<R> {
+pub(crate) enum Swap<R> {
     /// The row is now this.
     Written(R),
     /// Another writer was faster, and the row is now this.

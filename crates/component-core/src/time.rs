@@ -140,7 +140,7 @@ impl Clock {
     }
 
     /// When `deadline` comes, by this clock.
-    pub fn at(&self, deadline: Deadline) -> Timestamp {
+    pub(crate) fn at(&self, deadline: Deadline) -> Timestamp {
         self.now() + deadline.remaining() * self.pace
     }
 }
@@ -180,7 +180,7 @@ impl Deadline {
         clippy::disallowed_methods,
         reason = "the one place that reads the machine's monotonic clock"
     )]
-    pub fn remaining(self) -> Duration {
+    pub(crate) fn remaining(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
 

@@ -37,7 +37,7 @@ const MAX_NAME_CHARS: usize = 60;
 
 impl Brand {
     /// Whether a page can say who asks.
-    pub fn is_named(&self) -> bool {
+    pub(crate) fn is_named(&self) -> bool {
         self.name.is_some() || self.logo.is_some()
     }
 }
@@ -63,7 +63,7 @@ impl fmt::Display for VendorName {
 
 impl LogoUrl {
     /// What the page's policy must name, or the browser does not load it.
-    pub fn origin(&self) -> String {
+    pub(crate) fn origin(&self) -> String {
         self.0.origin().ascii_serialization()
     }
 }

@@ -17,14 +17,14 @@ use component_api::id::ComponentAppId;
 pub struct AesKey(Zeroizing<[u8; 32]>);
 
 /// A decrypted and well-formed frame.
-pub struct Plain {
+pub(super) struct Plain {
     frame: Vec<u8>,
     message_end: usize,
 }
 
 /// A cipher text that is not WeChat's framing under this key.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Garbled;
+pub(super) struct Garbled;
 
 /// 43 characters carry 258 bits, so the last two bits mean nothing. In three of four keys they are
 /// not zero, as in Tencent's sample code, and a strict decoder refuses the key.
@@ -70,14 +70,14 @@ impl AesKey {
 
 impl Plain {
     /// The message, exactly as long as the frame says.
-    pub fn message(&self) -> &[u8] {
+    pub(super) fn message(&self) -> &[u8] {
         self.frame
             .get(HEADER_BYTES..self.message_end)
             .unwrap_or_default()
     }
 
     /// The app id after the message: the component that the push was made for.
-    pub fn appid(&self) -> &[u8] {
+    pub(super) fn appid(&self) -> &[u8] {
         self.frame.get(self.message_end..).unwrap_or_default()
     }
 }
@@ -87,7 +87,7 @@ impl Plain {
 /// # Errors
 /// [`Garbled`], the same for everything that can be wrong, so that no sender learns about the
 /// padding.
-pub fn decrypt(key: &AesKey, encrypt: &str) -> Result<Plain, Garbled> {
+pub(super) fn decrypt(key: &AesKey, encrypt: &str) -> Result<Plain, Garbled> {
     let mut frame = STANDARD.decode(encrypt).map_err(|_base64| Garbled)?;
     cbc::Decryptor::<Aes256>::new((&*key.0).into(), (&key.iv()).into())
         .decrypt_padded::<NoPadding>(&mut frame)

@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq;
 use crate::time::Timestamp;
 
 /// The three query parameters that seal a push, well-formed and not yet checked.
-pub struct Seal<'a> {
+pub(super) struct Seal<'a> {
     timestamp: &'a str,
     nonce: &'a str,
     msg_signature: &'a str,
@@ -40,7 +40,7 @@ impl<'a> Seal<'a> {
     /// `[A-Za-z0-9_-]`.
     ///
     /// Values with escapes are refused: no value of WeChat's needs one.
-    pub fn parse(query: &'a str, now: Timestamp) -> Option<Self> {
+    pub(super) fn parse(query: &'a str, now: Timestamp) -> Option<Self> {
         let mut found: [Option<&'a str>; PARAMETERS.len()] = [None; PARAMETERS.len()];
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -66,7 +66,7 @@ impl<'a> Seal<'a> {
     }
 
     /// Whether the push token `token` made this seal over `encrypt`, told in constant time.
-    pub fn matches(&self, token: &str, encrypt: &str) -> bool {
+    pub(super) fn matches(&self, token: &str, encrypt: &str) -> bool {
         let expected = sign(token, self.timestamp, self.nonce, encrypt);
         expected.ct_eq(self.msg_signature.as_bytes()).into()
     }

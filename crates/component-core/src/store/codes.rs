@@ -13,7 +13,7 @@ use component_api::id::AuthorizerAppId;
 
 /// Who may exchange an authorization code.
 #[derive(Debug)]
-pub enum CodeClaim {
+pub(crate) enum CodeClaim {
     /// The caller, which names this claim to release it.
     Taken(String),
     /// Another caller, whose claim has not expired.
@@ -30,7 +30,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn claim_code(
+    pub(crate) async fn claim_code(
         &self,
         code: &Secret<AuthorizationCode>,
         now: Timestamp,
@@ -79,7 +79,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn finish_code(
+    pub(crate) async fn finish_code(
         &self,
         code: &Secret<AuthorizationCode>,
         authorizer: &AuthorizerAppId,
@@ -100,7 +100,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn exchanged_code(
+    pub(crate) async fn exchanged_code(
         &self,
         code: &Secret<AuthorizationCode>,
     ) -> Result<Option<AuthorizerAppId>, Error> {
@@ -114,7 +114,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn release_code(
+    pub(crate) async fn release_code(
         &self,
         code: &Secret<AuthorizationCode>,
         claim: &str,

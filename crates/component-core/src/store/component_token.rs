@@ -14,7 +14,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn component_token(&self) -> Result<ComponentToken, Error> {
+    pub(crate) async fn component_token(&self) -> Result<ComponentToken, Error> {
         let item = self
             .get("read the component token", COMPONENT_TOKEN)
             .await?;

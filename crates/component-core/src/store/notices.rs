@@ -13,11 +13,11 @@ use component_api::id::AuthorizerAppId;
 
 /// A notice that is not handled yet.
 #[derive(Debug)]
-pub struct PendingNotice {
+pub(crate) struct PendingNotice {
     /// What WeChat said.
-    pub notice: AuthorizationNotice,
+    pub(crate) notice: AuthorizationNotice,
     /// How many tries have failed.
-    pub failures: u64,
+    pub(crate) failures: u64,
 }
 
 /// How long the stream may take for a notice. After that the refresher handles it.
@@ -71,7 +71,10 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn pending_notice(&self, sha256: &str) -> Result<Option<PendingNotice>, Error> {
+    pub(crate) async fn pending_notice(
+        &self,
+        sha256: &str,
+    ) -> Result<Option<PendingNotice>, Error> {
         let item = self.get("read a notice", &key::notice(sha256)).await?;
         Ok(item.as_ref().and_then(read))
     }
@@ -80,7 +83,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn finish_notice(
+    pub(crate) async fn finish_notice(
         &self,
         sha256: &str,
         outcome: &str,
@@ -98,7 +101,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn postpone_notice(&self, sha256: &str, until: Timestamp) -> Result<(), Error> {
+    pub(crate) async fn postpone_notice(
+        &self,
+        sha256: &str,
+        until: Timestamp,
+    ) -> Result<(), Error> {
         self.update_notice(
             sha256,
             "SET due_at = :until ADD failures :one",

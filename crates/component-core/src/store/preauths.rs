@@ -34,7 +34,10 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn reference(&self, code: &Secret<PreAuthCode>) -> Result<Option<String>, Error> {
+    pub(crate) async fn reference(
+        &self,
+        code: &Secret<PreAuthCode>,
+    ) -> Result<Option<String>, Error> {
         let item = self
             .get("read whom a pre-auth code is for", &key::preauth(code))
             .await?;

@@ -79,7 +79,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn ticket(&self) -> Result<Option<StoredTicket>, Error> {
+    pub(crate) async fn ticket(&self) -> Result<Option<StoredTicket>, Error> {
         let item = self.get("read the verify ticket", TICKET).await?;
         Ok(item.as_ref().and_then(read_ticket))
     }
@@ -88,7 +88,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn note_refused_ticket(&self, created_at: Timestamp) -> Result<(), Error> {
+    pub(crate) async fn note_refused_ticket(&self, created_at: Timestamp) -> Result<(), Error> {
         self.client
             .update_item()
             .table_name(&self.table)
@@ -141,7 +141,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn claim_push_request(
+    pub(crate) async fn claim_push_request(
         &self,
         now: Timestamp,
         at_most_every: Duration,

@@ -25,7 +25,7 @@ const MIN_CONTRAST: f64 = 3.0;
 
 impl Accent {
     /// Custom properties for the style: the colour and that of the text on it, in either scheme.
-    pub fn css(self) -> String {
+    pub(crate) fn css(self) -> String {
         let [light, dark] = CARDS.map(|card| {
             let color = self.0.apart_from(card);
             format!(":root{{--accent:{color};--on-accent:{}}}", color.text_on())
