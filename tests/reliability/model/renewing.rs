@@ -1,4 +1,4 @@
-//! The holder of a lease, from one rung of the ladder to the next.
+//! The lease holder, from one candidate refresh token to the next.
 
 use std::time::Duration;
 
@@ -27,11 +27,11 @@ pub(super) struct Renewing {
     until: u64,
     refused: Vec<Mark>,
     named: Option<Mark>,
-    climb: Climb,
+    stage: Stage,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Hash)]
-enum Climb {
+enum Stage {
     Calling {
         token: Mark,
         asked_at: u64,
@@ -42,7 +42,7 @@ enum Climb {
         asked_at: u64,
     },
     Refused(Mark),
-    /// Every rung of the row is gone, or WeChat says that there is no authorization.
+    /// WeChat refused every refresh token of the row, or says that there is no authorization.
     Asking(Why),
     Told(Why, Told),
     Failing {
@@ -76,10 +76,10 @@ impl State {
             until: taken.until.as_secs(),
             refused: Vec::new(),
             named: None,
-            climb: Climb::Asking(Why::NoneLeft),
+            stage: Stage::Asking(Why::NoneLeft),
             row,
         };
-        Some(Worker::Renewing(renewing.climb_on(self.now)))
+        Some(Worker::Renewing(renewing.try_next(self.now)))
     }
 
     fn turn(&self, need: &Need<AuthorizerAccessToken>) -> Turn<AuthorizerAccessToken> {
@@ -103,41 +103,41 @@ impl State {
     }
 
     pub(super) fn renew(&mut self, rules: &Rules, mut renewing: Renewing, fate: Fate) -> Worker {
-        let next = match renewing.climb {
-            Climb::Calling { asked_at, .. } if fate == Fate::NeverSent => Climb::Failing {
+        let next = match renewing.stage {
+            Stage::Calling { asked_at, .. } if fate == Fate::NeverSent => Stage::Failing {
                 in_doubt: Some(asked_at),
             },
-            Climb::Calling { token, asked_at } => {
+            Stage::Calling { token, asked_at } => {
                 match self.wechat.authorizer_token(token, rules.rotates, self.now) {
-                    _ if fate == Fate::AnswerLost => Climb::Failing {
+                    _ if fate == Fate::AnswerLost => Stage::Failing {
                         in_doubt: Some(asked_at),
                     },
-                    Refreshed::Pair(pair) => Climb::Renewed {
+                    Refreshed::Pair(pair) => Stage::Renewed {
                         token,
                         pair,
                         asked_at,
                     },
-                    Refreshed::Refused => Climb::Refused(token),
-                    Refreshed::NotAuthorized => Climb::Asking(Why::Doubt),
+                    Refreshed::Refused => Stage::Refused(token),
+                    Refreshed::NotAuthorized => Stage::Asking(Why::Doubt),
                 }
             }
-            Climb::Refused(token) => {
+            Stage::Refused(token) => {
                 renewing.refused.push(token);
                 renewing.row = self.row.clone();
                 let lease = rules.protocol.lease(&renewing.row, renewing.lease());
                 if renewing.row.is_overtaken(lease) {
                     return Worker::Idle;
                 }
-                return Worker::Renewing(renewing.climb_on(self.now));
+                return Worker::Renewing(renewing.try_next(self.now));
             }
-            Climb::Asking(why) => Climb::Told(why, self.ask_wechat()),
-            Climb::Told(Why::NoneLeft, told) => {
-                let mut ladder = renewing.ladder();
-                match ladder.told(at_wechat(told)) {
+            Stage::Asking(why) => Stage::Told(why, self.ask_wechat()),
+            Stage::Told(Why::NoneLeft, told) => {
+                let mut candidates = renewing.candidates();
+                match candidates.told(known_to_wechat(told)) {
                     Candidate::Token(_) => {
                         let token = told.refresh().unwrap();
                         renewing.named = Some(token);
-                        Climb::Calling {
+                        Stage::Calling {
                             token,
                             asked_at: self.now,
                         }
@@ -146,18 +146,18 @@ impl State {
                     Candidate::NotAuthorized => return self.note_revoked(rules, &renewing, told),
                 }
             }
-            Climb::Told(Why::Doubt, told @ Told::NotAuthorized(_)) => {
+            Stage::Told(Why::Doubt, told @ Told::NotAuthorized(_)) => {
                 return self.note_revoked(rules, &renewing, told);
             }
-            Climb::Told(Why::Doubt, Told::Authorized { .. }) => Climb::Failing { in_doubt: None },
-            Climb::Renewed {
+            Stage::Told(Why::Doubt, Told::Authorized { .. }) => Stage::Failing { in_doubt: None },
+            Stage::Renewed {
                 token,
                 pair,
                 asked_at,
             } => return self.keep_renewal(rules, &renewing, token, pair, asked_at),
-            Climb::Failing { in_doubt } => return self.fail(rules, &renewing, in_doubt),
+            Stage::Failing { in_doubt } => return self.fail(rules, &renewing, in_doubt),
         };
-        renewing.climb = next;
+        renewing.stage = next;
         Worker::Renewing(renewing)
     }
 
@@ -175,8 +175,8 @@ impl State {
         if rules.protocol == Protocol::LeaseOnly && !holds {
             return Worker::Idle;
         }
-        let mut ladder = renewing.ladder();
-        ladder.accept(&token.refresh());
+        let mut candidates = renewing.candidates();
+        candidates.accept(&token.refresh());
         let renewal = Renewal {
             access_token: Issued {
                 token: pair.access.read(ACCESS_LIFE_SECS, asked_at),
@@ -193,7 +193,7 @@ impl State {
         let moment = self.moment();
         self.keep(rules.protocol, &renewing.row, ground, |row| {
             let lease = rules.protocol.lease(row, lease);
-            row.renewed(lease, &renewal, ladder.refused(), moment)
+            row.renewed(lease, &renewal, candidates.refused(), moment)
         });
         Worker::Idle
     }
@@ -216,11 +216,11 @@ impl State {
 
     fn give_up(&mut self, rules: &Rules, renewing: &Renewing) -> Worker {
         let (lease, now) = (renewing.lease(), self.clock());
-        let ladder = renewing.ladder();
+        let candidates = renewing.candidates();
         let ground = renewing.ground();
         self.keep(rules.protocol, &renewing.row, ground, |row| {
             let lease = rules.protocol.lease(row, lease);
-            row.exhausted(lease, ladder.refused(), now)
+            row.exhausted(lease, candidates.refused(), now)
         });
         Worker::Idle
     }
@@ -241,29 +241,29 @@ impl State {
 impl Renewing {
     /// The refresh token that WeChat has just given it.
     pub(super) fn brings(&self) -> Option<Mark> {
-        match self.climb {
-            Climb::Renewed { pair, .. } => Some(pair.refresh),
+        match self.stage {
+            Stage::Renewed { pair, .. } => Some(pair.refresh),
             _ => None,
         }
     }
 
     /// Whether it holds the lease no longer, and its call of that time has yet to take effect, or took it only then.
     pub(super) fn outlives_its_lease(&self, now: u64) -> bool {
-        match self.climb {
-            Climb::Calling { .. } => self.until <= now,
-            Climb::Renewed { pair, .. } => self.until + ACCESS_LIFE_SECS <= pair.access.until,
-            Climb::Refused(_) | Climb::Asking(_) | Climb::Told(..) | Climb::Failing { .. } => false,
+        match self.stage {
+            Stage::Calling { .. } => self.until <= now,
+            Stage::Renewed { pair, .. } => self.until + ACCESS_LIFE_SECS <= pair.access.until,
+            Stage::Refused(_) | Stage::Asking(_) | Stage::Told(..) | Stage::Failing { .. } => false,
         }
     }
 
     /// Whether its next step is a call that gives tokens.
     pub(super) fn calls(&self) -> bool {
-        matches!(self.climb, Climb::Calling { .. })
+        matches!(self.stage, Stage::Calling { .. })
     }
 
     /// Whether it waits for WeChat to tell what is authorized.
     pub(super) fn asks(&self) -> bool {
-        matches!(self.climb, Climb::Asking(_))
+        matches!(self.stage, Stage::Asking(_))
     }
 
     fn lease(&self) -> Lease {
@@ -274,15 +274,15 @@ impl Renewing {
         }
     }
 
-    fn ladder(&self) -> RefreshCandidates {
-        let mut ladder = RefreshCandidates::default();
+    fn candidates(&self) -> RefreshCandidates {
+        let mut candidates = RefreshCandidates::default();
         if let Some(named) = self.named {
-            ladder.told(KnownToWechat::Authorized(Some(named.refresh())));
+            candidates.told(KnownToWechat::Authorized(Some(named.refresh())));
         }
         for token in &self.refused {
-            ladder.refuse(token.refresh());
+            candidates.refuse(token.refresh());
         }
-        ladder
+        candidates
     }
 
     fn ground(&self) -> Ground<'_> {
@@ -293,20 +293,20 @@ impl Renewing {
         }
     }
 
-    /// The next rung of the row, or the question to WeChat.
-    fn climb_on(mut self, now: u64) -> Self {
-        self.climb = match self.ladder().untried(&self.row) {
-            Some(token) => Climb::Calling {
+    /// Tries the next refresh token of the row; without one, asks WeChat.
+    fn try_next(mut self, now: u64) -> Self {
+        self.stage = match self.candidates().untried(&self.row) {
+            Some(token) => Stage::Calling {
                 token: Mark::of(&token),
                 asked_at: now,
             },
-            None => Climb::Asking(Why::NoneLeft),
+            None => Stage::Asking(Why::NoneLeft),
         };
         self
     }
 }
 
-fn at_wechat(told: Told) -> KnownToWechat {
+fn known_to_wechat(told: Told) -> KnownToWechat {
     match told {
         Told::Authorized { refresh, .. } => KnownToWechat::Authorized(refresh.map(Mark::refresh)),
         Told::NotAuthorized(_) => KnownToWechat::NotAuthorized,
