@@ -1,4 +1,5 @@
-//! What must hold whatever fails: the rules in a model checker, the handlers in simulated lives, the release binaries killed.
+//! What must hold whatever fails, told by faults, a model checker, simulated lives and killed
+//! processes.
 
 mod faults;
 

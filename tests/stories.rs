@@ -1,6 +1,6 @@
-//! What the functions do, as their callers see it: one file a subject, each on a world of its own.
+//! What the functions do for their callers: one file a subject, each test in a world of its own.
 
-// The merchant's way.
+// The merchant's way from the link to the result.
 mod callback;
 mod exchange;
 mod links;

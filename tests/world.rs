@@ -1,4 +1,5 @@
-//! A world of its own for each test: WeChat, the table, the secret, the functions, and a clock that the test moves.
+//! A separate world for each test: WeChat, the table, the secret, the functions, and a clock that
+//! the test moves.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -18,12 +19,12 @@ use wechat_simulator::{
     DEMO_APPIDS, Fault, FaultEffect, PushOutcome, Settings, SimClock, Simulator,
 };
 
-// How a merchant and a test look at it.
+// What a test looks at: the merchant's browser, the log, the rows.
 pub(crate) mod browser;
 pub(crate) mod log;
 pub(crate) mod rows;
 
-// What is between the functions and the rest of it.
+// The connection between the functions and the table.
 pub(crate) mod wire;
 
 // The functions as processes.
@@ -34,13 +35,13 @@ pub(crate) mod processes;
 
 use wire::Wire;
 
-/// When each world begins: the second of the published pushes.
+/// The time at which each world begins: the second of the published pushes.
 pub(crate) const BEGINNING: u64 = 1_700_000_001;
 
-/// Where a merchant meets the functions.
+/// The host of the functions, as the merchant's browser knows it.
 pub(crate) const HOST: &str = "auth.vendor.example";
 
-/// Faults that outlast a call with all its tries.
+/// So many faults outlast one call with all its retries.
 const PERSISTENT: u32 = 12;
 
 pub(crate) struct World {
@@ -54,24 +55,25 @@ pub(crate) struct World {
     stream: Mutex<triggers::Stream>,
 }
 
-/// One authorizer's id, where a story has only one.
+/// The authorizer of stories that have only one.
 pub(crate) fn appid() -> &'static str {
     DEMO_APPIDS[0]
 }
 
 impl World {
-    /// Nothing has happened yet.
+    /// An empty world.
     pub(crate) async fn new() -> Self {
         Self::with(Settings::example()).await
     }
 
-    /// Nothing has happened yet in a WeChat with these settings.
+    /// An empty world whose WeChat has these settings.
     pub(crate) async fn with(settings: Settings) -> Self {
-        // Waiting is fifty times as fast, and moves nothing.
+        // The functions wait fifty times as fast, and waiting does not move the clock.
         Self::on(SimClock::hand_moved(BEGINNING), 50, settings).await
     }
 
-    /// Nothing has happened yet; the functions' clock tells what `clock` does, and waits `pace` times as fast.
+    /// An empty world. The functions' clock shows the time of `clock`; they wait `pace` times as
+    /// fast.
     pub(crate) async fn on(clock: SimClock, pace: u32, settings: Settings) -> Self {
         let http = component_core::http::client().unwrap();
         let connector = component_core::http::connector(http.clone());
@@ -116,14 +118,14 @@ impl World {
         }
     }
 
-    /// WeChat has pushed a ticket.
+    /// A world in which WeChat has pushed a ticket.
     pub(crate) async fn with_ticket() -> Self {
         let world = Self::new().await;
         world.push_ticket().await;
         world
     }
 
-    /// And one authorizer has authorized; its notice is handled.
+    /// A world with a ticket and one authorizer, whose notice is handled.
     pub(crate) async fn with_authorizer() -> Self {
         let world = Self::with_ticket().await;
         world.authorize(appid()).await;
@@ -134,7 +136,7 @@ impl World {
         assert!(self.simulator.push_ticket().await.delivered);
     }
 
-    /// An authorization that comes by notice alone.
+    /// Authorizes an account; only the notice reaches the functions, no browser.
     pub(crate) async fn authorize(&self, appid: &str) {
         let consent = self.simulator.authorize_unpushed(appid).unwrap();
         assert!(self.simulator.push_xml(&consent.notice).await.delivered);
@@ -146,13 +148,13 @@ impl World {
         assert_eq!(self.deliver().await, json!({ "batchItemFailures": [] }));
     }
 
-    /// Time passes, and WeChat pushes tickets as it does.
+    /// Lets time pass, and pushes a ticket as WeChat does meanwhile.
     pub(crate) async fn pass(&self, time: Duration) {
         self.clock.advance(time.as_secs());
         self.push_ticket().await;
     }
 
-    /// Brings what is new on the table's stream to the sync; null if nothing is.
+    /// Brings the new records of the table's stream to the sync; null if there are none.
     pub(crate) async fn deliver(&self) -> Value {
         match self.next_batch() {
             Some(batch) => self.sync(&batch).await.unwrap(),
@@ -165,7 +167,7 @@ impl World {
         self.sync(&json!({})).await
     }
 
-    /// What is new on the table's stream.
+    /// The new records of the table's stream, as one batch.
     pub(crate) fn next_batch(&self) -> Option<Value> {
         self.stream.lock().unwrap().next_batch().unwrap()
     }
@@ -183,7 +185,7 @@ impl World {
         refresher.handle(&json!({}), deadline()).await.unwrap()
     }
 
-    /// What the getter answers.
+    /// Asks the getter.
     pub(crate) async fn ask(&self, request: Value) -> Result<Value, Error> {
         self.functions
             .token_getter
@@ -197,7 +199,7 @@ impl World {
         Ok(answer["access_token"].as_str().unwrap().to_owned())
     }
 
-    /// An authorizer has a token that WeChat accepts.
+    /// Asserts that WeChat accepts an access token.
     #[track_caller]
     pub(crate) fn assert_good(&self, token: &str) {
         assert!(
@@ -206,24 +208,24 @@ impl World {
         );
     }
 
-    /// The functions once more, with nobody at WeChat's address.
+    /// The functions once more, with a closed port as the address of WeChat.
     pub(crate) async fn without_wechat(&self) -> Functions {
-        let nobody = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let closed = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let parts = Parts {
-            wechat_url: format!("http://{}", nobody.local_addr().unwrap()),
+            wechat_url: format!("http://{}", closed.local_addr().unwrap()),
             ..self.parts.clone()
         };
-        drop(nobody);
+        drop(closed);
         Functions::start(&parts).await.unwrap()
     }
 
-    /// Spoils calls of an endpoint until [`World::end_faults`].
+    /// Makes calls of an endpoint fail until [`World::end_faults`].
     pub(crate) fn fault(&self, endpoint: &str, effect: FaultEffect) {
         let fault = Fault::new(endpoint, effect);
         self.simulator.fault(fault.times(PERSISTENT));
     }
 
-    /// Uses up what is left of an endpoint's faults, and lets the pause after a refusal pass.
+    /// Uses up the remaining faults of an endpoint, and lets the pause after a refusal pass.
     pub(crate) async fn end_faults(&self, endpoint: &str) {
         let url = format!("{}/cgi-bin/component/{endpoint}", self.parts.wechat_url);
         for _fault in 0..PERSISTENT {
@@ -232,7 +234,7 @@ impl World {
         self.clock.advance(3);
     }
 
-    /// Calls of an endpoint that WeChat has counted.
+    /// How many calls of an endpoint WeChat has counted.
     pub(crate) fn wechat_calls(&self, endpoint: &str) -> u64 {
         self.simulator
             .calls()
@@ -241,7 +243,7 @@ impl World {
             .unwrap_or_default()
     }
 
-    /// Calls that WeChat has counted since this was last asked.
+    /// The calls that WeChat has counted since the last look, by endpoint.
     pub(crate) fn new_wechat_calls(&self) -> BTreeMap<String, u64> {
         let calls = self.simulator.calls();
         self.simulator.reset_calls();
@@ -270,12 +272,12 @@ impl World {
     }
 }
 
-/// Long enough for everything, short enough for a test that must see it pass.
+/// A deadline long enough for every flow, and short enough for a test that sees it pass.
 pub(crate) fn deadline() -> Deadline {
     Deadline::after(Duration::from_secs(15))
 }
 
-/// Nothing that an error says, to the caller or to the log, is a secret.
+/// Asserts that no text of an error, for the caller or the log, holds a secret.
 #[track_caller]
 pub(crate) fn assert_tells_nothing(error: &Error) {
     let mut told = format!("{error} {error:?} {}", error.advice());
@@ -284,7 +286,8 @@ pub(crate) fn assert_tells_nothing(error: &Error) {
         told.push_str(&cause.to_string());
         source = cause.source();
     }
-    // Tickets, codes and refresh tokens all have the one mark, access tokens the other; the third is the app secret.
+    // Tickets, codes and refresh tokens share the first mark, access tokens have the third. The
+    // last is the app secret.
     for mark in [
         "@@@",
         "%40%40%40",

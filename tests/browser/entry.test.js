@@ -1,4 +1,4 @@
-// Where WeChat lets a merchant in: only from a page of ours, and only with a way back to it.
+// Which entry pages WeChat accepts: only our own, with a return address on the same host.
 "use strict";
 
 const assert = require("node:assert/strict");
@@ -9,7 +9,7 @@ const { way } = require("./parts.js");
 const PC_PAGE = "/cgi-bin/componentloginpage";
 const MOBILE_PAGE = "/wxaopen/safe/bindcomponent";
 
-/** The request with which the browser goes to WeChat after a click, as it was sent. */
+/** The request that leads the browser to WeChat after a click. */
 async function clicked(merchant) {
   await merchant.open();
   const [request] = await Promise.all([
@@ -19,14 +19,14 @@ async function clicked(merchant) {
   return { url: new URL(request.url()), headers: await request.allHeaders() };
 }
 
-/** WeChat's page for a click that did not lead there: the browser comes by another way. */
+/** The address of WeChat's page, from a click that the browser did not make. */
 async function unvisited(merchant) {
   const answer = await fetch(merchant.start, { method: "POST", redirect: "manual" });
   assert.equal(answer.status, 303);
   return answer.headers.get("location");
 }
 
-/** What WeChat says when it does not let a merchant in. */
+/** Asserts that WeChat refuses the merchant and names both hosts. */
 async function isRefused(merchant, entry, redirect) {
   const refusal = merchant.page.locator("main[data-error=domain]");
   await refusal.waitFor();
@@ -56,12 +56,12 @@ for (const agent of ["wechat", "iphone"]) {
   });
 }
 
-way("who types WeChat's address himself is refused", {}, async (merchant, local) => {
+way("a merchant who types WeChat's address is refused", {}, async (merchant, local) => {
   await merchant.page.goto(await unvisited(merchant));
   await isRefused(merchant, "(空)", local.host);
 });
 
-way("who comes from a page of another host is refused", {}, async (merchant, local) => {
+way("a merchant who comes from a page of another host is refused", {}, async (merchant, local) => {
   const address = await unvisited(merchant);
   const page = createServer((_, answer) => {
     answer.setHeader("content-type", "text/html").end(`<a href="${address.replaceAll("&", "&amp;")}">WeChat</a>`);
@@ -79,7 +79,7 @@ way("who comes from a page of another host is refused", {}, async (merchant, loc
   }
 });
 
-way("who would come back to another host is refused", {}, async (merchant, local) => {
+way("a return address on another host is refused", {}, async (merchant, local) => {
   const address = new URL(await unvisited(merchant));
   const back = new URL(address.searchParams.get("redirect_uri"));
   back.host = "elsewhere.example";
@@ -90,7 +90,7 @@ way("who would come back to another host is refused", {}, async (merchant, local
   await isRefused(merchant, local.host, back.host);
 });
 
-way("who has not registered his host in WeChat's console is refused", {}, async (merchant, local) => {
+way("a host that is not registered in WeChat's console is refused", {}, async (merchant, local) => {
   await local.control("settings", { authorization_host: "registered.example" });
   await merchant.open();
   await merchant.click();

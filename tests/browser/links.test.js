@@ -1,4 +1,4 @@
-// What a link may ask for, and where it may lead in the end.
+// What a link may ask for, and where it may send the merchant afterwards.
 "use strict";
 
 const assert = require("node:assert/strict");
@@ -21,7 +21,7 @@ function inSecs(secs) {
   return Math.floor(Date.now() / 1000) + secs;
 }
 
-/** Opens a link that leads nowhere, and costs nothing. */
+/** Asserts that a link is refused without a call to WeChat. */
 async function isRefused(merchant) {
   const answer = await merchant.page.goto(merchant.start);
   assert.equal(answer.status(), 400);
@@ -36,13 +36,13 @@ async function says(merchant, chinese, english) {
   await merchant.page.getByText(merchant.of(chinese, english)).waitFor();
 }
 
-wayInBothLanguages("a link with wrong parameters leads nowhere", { start: "/auth/start?auth_type=7" }, async (merchant) => {
+wayInBothLanguages("a link with wrong parameters is refused", { start: "/auth/start?auth_type=7" }, async (merchant) => {
   await isRefused(merchant);
   await says(merchant, "链接不完整或有误。", "The link is incomplete or wrong.");
   await merchant.look("link-malformed");
 });
 
-wayInBothLanguages("a link without a signature leads nowhere where links are signed", {
+wayInBothLanguages("a link without a signature is refused where links must be signed", {
   local: SIGNED,
   start: "/auth/start?reference=shop-42",
 }, async (merchant) => {
@@ -51,14 +51,14 @@ wayInBothLanguages("a link without a signature leads nowhere where links are sig
   await merchant.look("link-unsigned");
 });
 
-way("a signed link that was changed leads nowhere", {
+way("a signed link that was changed is refused", {
   local: SIGNED,
   start: signed(`expires=${inSecs(3600)}&reference=shop-42`).replace("shop-42", "shop-43"),
 }, async (merchant) => {
   await isRefused(merchant);
 });
 
-wayInBothLanguages("a signed link that has expired leads nowhere", {
+wayInBothLanguages("a signed link that has expired is refused", {
   local: SIGNED,
   start: signed(`expires=${inSecs(-1)}&reference=shop-42`),
 }, async (merchant) => {
@@ -86,7 +86,7 @@ way("a link leads back to the vendor, with the account and the reference", {
   await leadsTo(merchant, expected, () => merchant.page.getByRole("button", { name: "授权", exact: true }).click());
 });
 
-way("a link leads back to the vendor also if nothing was connected", {
+way("a link leads back to the vendor even if nothing was connected", {
   local: RETURNING,
   start: `/auth/start?reference=shop-42&return_to=${encodeURIComponent(`${VENDOR}/`)}`,
   back: [VENDOR],
@@ -97,7 +97,7 @@ way("a link leads back to the vendor also if nothing was connected", {
   await leadsTo(merchant, expected, () => merchant.page.evaluate((back) => location.assign(back), back));
 });
 
-/** The vendor's host does not exist here, so it is the browser's attempt that counts. */
+/** Asserts where the browser is sent. The vendor's host does not exist here, so the request counts. */
 async function leadsTo(merchant, expected, act) {
   const [request] = await Promise.all([
     merchant.page.waitForRequest((request) => request.url().startsWith(VENDOR)),
@@ -106,7 +106,7 @@ async function leadsTo(merchant, expected, act) {
   assert.equal(request.url(), expected);
 }
 
-wayInBothLanguages("a link that would lead to a foreign place leads nowhere", {
+wayInBothLanguages("a link with a return address on another host is refused", {
   local: RETURNING,
   start: "/auth/start?return_to=https%3A%2F%2Felsewhere.example%2F",
 }, async (merchant) => {
@@ -123,7 +123,7 @@ for (const foreign of [
   "//shop.example/",
   "javascript:alert(1)",
 ]) {
-  way(`${foreign} is no place to return to`, {
+  way(`${foreign} is refused as a return address`, {
     local: RETURNING,
     start: `/auth/start?return_to=${encodeURIComponent(foreign)}`,
   }, isRefused);

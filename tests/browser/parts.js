@@ -1,4 +1,4 @@
-// What all tests use: the functions on a simulated WeChat, and a merchant before a real browser.
+// What all tests use: the functions on a simulated WeChat, and a merchant with a real browser.
 "use strict";
 
 const assert = require("node:assert/strict");
@@ -27,7 +27,7 @@ const SIZES = { pc: { width: 1024, height: 640 }, phone: { width: 360, height: 7
 
 const PATIENCE_MS = 20_000;
 
-/** Looks again and again until `look` answers something that is true. */
+/** Calls `look` until it returns something true. */
 async function waitFor(what, look) {
   const until = Date.now() + PATIENCE_MS;
   while (Date.now() < until) {
@@ -35,13 +35,13 @@ async function waitFor(what, look) {
     if (seen) return seen;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  throw new Error(`waited in vain for ${what}`);
+  throw new Error(`timed out waiting for ${what}`);
 }
 
 const running = new Set();
 process.once("exit", () => running.forEach((child) => child.kill()));
 
-/** Every function and a WeChat, in a process of their own on free ports. */
+/** All functions and a simulated WeChat, in one process on free ports. */
 class Local {
   static async start(options) {
     const local = new Local();
@@ -59,7 +59,7 @@ class Local {
       const ports = [address("functions"), address("WeChat")];
       return ports.every(Boolean) && ports;
     });
-    // By two names, the functions and WeChat are two sites, as they are in the world.
+    // With two host names, the functions and WeChat are two sites, as in production.
     local.host = `localhost:${port}`;
     local.url = `http://${local.host}`;
     local.wechat = `http://127.0.0.1:${wechatPort}`;
@@ -69,7 +69,7 @@ class Local {
     return local;
   }
 
-  /** Orders something of the simulated WeChat. */
+  /** Calls the control API of the simulated WeChat. */
   async control(order, body) {
     const how = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
     const answer = await fetch(`${this.wechat}/_sim/${order}`, how);
@@ -81,13 +81,13 @@ class Local {
     await this.control("faults", { endpoint, ...fault });
   }
 
-  /** How often WeChat was called, at one endpoint or at all. */
+  /** How often WeChat was called, at one endpoint or in all. */
   async calls(endpoint) {
     const calls = await this.control("calls");
     return endpoint ? (calls[endpoint] ?? 0) : Object.values(calls).reduce((sum, count) => sum + count, 0);
   }
 
-  /** What a sibling function gets for an account. */
+  /** What a caller gets for an account. */
   async token(account) {
     const body = JSON.stringify({ authorizer_appid: account.appid });
     return (await fetch(`${this.url}/_local/token`, { method: "POST", body })).json();
@@ -100,7 +100,7 @@ class Local {
   }
 }
 
-/** A merchant, what stands before him, and all that his browser did. */
+/** A merchant with a browser, whose requests and complaints are kept. */
 class Merchant {
   static async arrive(local, { language = "zh", agent, start = "/auth/start", back = [] }) {
     const merchant = new Merchant();
@@ -135,12 +135,12 @@ class Merchant {
     return answer;
   }
 
-  /** The click on the one button of a page. */
+  /** Clicks on the one button of a page. */
   async click(page = this.page) {
     await page.locator("main").getByRole("button").click();
   }
 
-  /** From the start page to the place where WeChat asks. */
+  /** Goes from the start page to WeChat's consent page. */
   async goToWechat(page = this.page) {
     await this.open(page);
     await this.click(page);
@@ -151,7 +151,7 @@ class Merchant {
     await page.getByRole("heading", { name: "授权给第三方平台" }).waitFor();
   }
 
-  /** On WeChat's page: chooses an account and confirms; answers what came of it. */
+  /** Chooses an account on WeChat's page and confirms; returns the response that follows. */
   async confirm(account = BOOKSHOP, page = this.page) {
     await page.locator(`input[value=${account.appid}]`).check();
     const [answer] = await Promise.all([
@@ -161,7 +161,7 @@ class Merchant {
     return answer;
   }
 
-  /** Lets WeChat confirm without leading the browser back; answers the address of the way back. */
+  /** Confirms at WeChat without redirecting the browser; returns the address of the redirect. */
   async confirmUnseen({ push, account = BOOKSHOP }, page = this.page) {
     const query = new URL(page.url()).searchParams;
     const order = { authorizer_appid: account.appid, pre_auth_code: query.get("pre_auth_code"), push };
@@ -172,7 +172,7 @@ class Merchant {
     return { address: back.href, auth_code };
   }
 
-  /** Goes on from the page he is on, as after a redirect. */
+  /** Goes from the open page to an address, as a redirect would. */
   async follow(address, page = this.page) {
     const [answer] = await Promise.all([
       page.waitForResponse((answer) => answer.url() === address),
@@ -187,7 +187,7 @@ class Merchant {
     assert.equal(await page.locator("html").getAttribute("lang"), this.of("zh-CN", "en"));
   }
 
-  /** A look at the page in each light and size: nothing hangs over, nobody is kept out; keeps screenshots named `state`. */
+  /** Checks overflow and accessibility in each size and colour scheme; keeps screenshots named `state`. */
   async look(state) {
     const { page, language } = this;
     const sizes = this.handheld ? { phone: SIZES.phone } : SIZES;
@@ -204,7 +204,7 @@ class Merchant {
     }
   }
 
-  /** What holds on every way: no policy was violated, and the browser asked nobody but us, WeChat and the vendor. */
+  /** What holds in every test: no policy was violated, and the browser called no other host than the known ones. */
   hasSeenNothingStrange() {
     assert.deepEqual(this.complaints, []);
     const strangers = this.requests.filter((url) => !this.known.includes(new URL(url).origin));
@@ -221,11 +221,11 @@ async function violations(page) {
 
 let launched;
 
-/** The browser of this file. No name but this machine's leads anywhere. */
+/** The browser of this test file. It resolves no names but this machine's. */
 function browser() {
   launched ??= chromium.launch({
     executablePath: process.env.CHROMIUM,
-    // A signal ends this process at once, and the browser with it, whose pipe it holds.
+    // A signal ends this process at once. The browser ends with it, because its pipe closes.
     handleSIGINT: false,
     handleSIGTERM: false,
     handleSIGHUP: false,
@@ -236,7 +236,7 @@ function browser() {
 
 after(async () => (await launched)?.close());
 
-/** A test of a merchant's way; `given` says what he brings, and `given.local` how the functions are started. */
+/** A test with one merchant. `given` describes the merchant, and `given.local` holds options of the functions. */
 function way(name, given, act) {
   test(name, async () => {
     const local = await Local.start(given.local ?? []);
@@ -257,7 +257,7 @@ function way(name, given, act) {
   });
 }
 
-/** The same way in Chinese and in English. */
+/** The same test in Chinese and in English. */
 function wayInBothLanguages(name, given, act) {
   for (const language of Object.keys(LANGUAGES)) way(`${name} (${language})`, { ...given, language }, act);
 }

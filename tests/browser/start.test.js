@@ -1,4 +1,4 @@
-// The page on which a merchant's way begins.
+// The start page.
 "use strict";
 
 const assert = require("node:assert/strict");
@@ -11,7 +11,7 @@ const { Local, way, wayInBothLanguages } = require("./parts.js");
 
 const MAX_PAGE_BYTES = 15_000;
 
-/** What a phone reads that is held before the screen. */
+/** What a phone reads from a code on the screen. */
 async function scan(code) {
   const { data, width, height } = PNG.sync.read(await code.screenshot());
   return jsqr(new Uint8ClampedArray(data), width, height)?.data;
@@ -32,7 +32,7 @@ wayInBothLanguages("on a phone the start page offers no code to scan", { agent: 
   assert.equal(await merchant.page.getByRole("textbox").inputValue(), merchant.start);
 });
 
-wayInBothLanguages("inside WeChat the start page offers the button alone", { agent: "wechat" }, async (merchant) => {
+wayInBothLanguages("inside WeChat the start page offers only the button", { agent: "wechat" }, async (merchant) => {
   await merchant.open();
   await merchant.look("start-in-wechat");
   assert.equal(await merchant.page.locator("main svg").count(), 0);
@@ -42,14 +42,14 @@ wayInBothLanguages("inside WeChat the start page offers the button alone", { age
 for (const colorScheme of ["light", "dark"]) {
   const reference = encodeURIComponent("青禾书店 #42");
   const start = `/auth/start?auth_type=1&reference=${reference}`;
-  way(`the code on the ${colorScheme} start page leads a phone to this very page`, { start }, async (merchant) => {
+  way(`the code on the ${colorScheme} start page leads a phone to the same page`, { start }, async (merchant) => {
     await merchant.page.emulateMedia({ colorScheme });
     await merchant.open();
     assert.equal(await scan(merchant.page.getByRole("img")), merchant.start);
   });
 }
 
-way("a link as long as a link can be still has a small page", {
+way("a very long link still has a small page", {
   start: `/auth/start?auth_type=1&reference=${"%E5%BA%97".repeat(30)}`,
 }, async (merchant) => {
   const answer = await merchant.open();
@@ -67,13 +67,13 @@ for (const [shade, color] of Object.entries({ bright: "#ffe100", blue: "#2456d6"
     await merchant.open();
     assert.equal(await merchant.page.getByRole("banner").innerText(), "微店通 Weidiantong");
     assert.ok((await merchant.page.title()).endsWith(" - 微店通 Weidiantong"));
-    // Nothing is there, but the browser may ask.
+    // The logo does not exist, but the browser requests it.
     assert.ok(merchant.requests.includes(`${logo}/logo.png`));
     await merchant.look(`start-of-${shade}-vendor`);
   });
 }
 
-way("the keyboard alone leads to WeChat, and the focus is seen on the way", {}, async (merchant) => {
+way("the keyboard alone leads to WeChat, and the focus is visible", {}, async (merchant) => {
   await merchant.open();
   await merchant.page.keyboard.press("Tab");
   const focused = await merchant.page.evaluate(() => {

@@ -5,8 +5,8 @@ const assert = require("node:assert/strict");
 
 const { BOOKSHOP, waitFor, way, wayInBothLanguages } = require("./parts.js");
 
-/** Clicks the start page's button while WeChat gives no pre-auth code. */
-async function clickInVain(merchant) {
+/** Clicks the start page's button while WeChat issues no pre-auth code. */
+async function clickWithoutCode(merchant) {
   await merchant.open();
   const [answer] = await Promise.all([
     merchant.page.waitForResponse((answer) => answer.request().method() === "POST"),
@@ -17,9 +17,9 @@ async function clickInVain(merchant) {
 }
 
 for (const errcode of [45009, 61004]) {
-  way(`errcode ${errcode} at the click is not the end of the way`, {}, async (merchant, local) => {
+  way(`after errcode ${errcode} at the click the merchant can click again`, {}, async (merchant, local) => {
     await local.fault("api_create_preauthcode", { errcode });
-    await clickInVain(merchant);
+    await clickWithoutCode(merchant);
     assert.ok(!(await merchant.page.content()).includes(errcode), "the page tells what only the vendor needs");
     await merchant.click();
     await merchant.isAtWechat();
@@ -28,11 +28,11 @@ for (const errcode of [45009, 61004]) {
 
 wayInBothLanguages("a click while WeChat is down can be tried again", {}, async (merchant, local) => {
   await local.fault("api_create_preauthcode", { http_status: 502, times: 100 });
-  await clickInVain(merchant);
+  await clickWithoutCode(merchant);
   await merchant.look("unavailable");
 });
 
-wayInBothLanguages("a lost answer to the exchange is healed by the notice", {}, async (merchant, local) => {
+wayInBothLanguages("a lost answer to the exchange is repaired by the notice", {}, async (merchant, local) => {
   await local.fault("api_query_auth", { answer_lost: true });
   await merchant.goToWechat();
   const { address, auth_code } = await merchant.confirmUnseen({ push: false });
@@ -49,7 +49,7 @@ wayInBothLanguages("a lost answer to the exchange is healed by the notice", {}, 
   await merchant.reads("已完成授权", "Already connected");
 });
 
-wayInBothLanguages("an exchange that WeChat cannot answer now is not lost", {}, async (merchant, local) => {
+wayInBothLanguages("an exchange that WeChat cannot answer now can be retried later", {}, async (merchant, local) => {
   await local.fault("api_query_auth", { http_status: 502, times: 100 });
   await merchant.goToWechat();
   const { address } = await merchant.confirmUnseen({ push: false });
@@ -58,7 +58,7 @@ wayInBothLanguages("an exchange that WeChat cannot answer now is not lost", {}, 
   await merchant.look("failed");
 });
 
-wayInBothLanguages("whoever opens the result page himself reads where it comes from", {}, async (merchant, local) => {
+wayInBothLanguages("a result page that is opened without WeChat says that nothing was connected", {}, async (merchant, local) => {
   const answer = await merchant.page.goto(`${local.url}/auth/callback`);
   assert.equal(answer.status(), 400);
   await merchant.reads("授权未完成", "Not connected");

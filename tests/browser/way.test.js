@@ -1,11 +1,11 @@
-// The whole way: to WeChat, back again, and whatever else a person does with a browser.
+// The whole way to WeChat and back, and what else a person does with a browser.
 "use strict";
 
 const assert = require("node:assert/strict");
 
 const { BOOKSHOP, TEAHOUSE, waitFor, way, wayInBothLanguages } = require("./parts.js");
 
-/** The account that a result page names. */
+/** Asserts that a result page names the account. */
 async function names(merchant, account, page = merchant.page) {
   const text = await page.locator(".account").innerText();
   assert.ok(text.includes(account.name) && text.includes(account.appid), text);
@@ -16,12 +16,12 @@ async function isServed(local, account) {
   assert.ok(access_token, errorType);
 }
 
-/** Waits until the notice has done its work behind the scenes. */
+/** Waits until the notice is handled. */
 async function isServedSoon(local, account) {
   await waitFor("the account's token", async () => (await local.token(account)).access_token);
 }
 
-wayInBothLanguages("who confirms on WeChat's page is told which account is connected", {}, async (merchant, local) => {
+wayInBothLanguages("a merchant who confirms on WeChat's page is told which account is connected", {}, async (merchant, local) => {
   await merchant.goToWechat();
   assert.equal((await merchant.confirm()).status(), 200);
   await merchant.reads("授权成功", "Connected");
@@ -30,7 +30,7 @@ wayInBothLanguages("who confirms on WeChat's page is told which account is conne
   await merchant.look("connected");
 });
 
-wayInBothLanguages("a result page that is loaded again still tells the truth", {}, async (merchant, local) => {
+wayInBothLanguages("a result page that is loaded again still says connected", {}, async (merchant, local) => {
   await merchant.goToWechat();
   await merchant.confirm();
   await merchant.reads("授权成功", "Connected");
@@ -51,7 +51,7 @@ way("an account that is connected can be connected once more", {}, async (mercha
   }
 });
 
-way("who does not confirm goes back and may try again", {}, async (merchant, local) => {
+way("a merchant who does not confirm goes back and may try again", {}, async (merchant, local) => {
   await merchant.goToWechat();
   await merchant.page.getByRole("button", { name: "取消" }).click();
   await merchant.page.getByRole("heading", { name: "已取消授权" }).waitFor();
@@ -65,7 +65,7 @@ way("who does not confirm goes back and may try again", {}, async (merchant, loc
   await merchant.reads("授权成功", "Connected");
 });
 
-wayInBothLanguages("who comes back without a code reads that nothing was connected, and may start again", {
+wayInBothLanguages("a merchant who comes back without a code reads that nothing was connected, and may start again", {
   start: "/auth/start?reference=shop-42",
 }, async (merchant, local) => {
   await merchant.goToWechat();
@@ -90,7 +90,7 @@ way("the back button leads from WeChat's page to a button that still works", {},
   await merchant.reads("授权成功", "Connected");
 });
 
-way("the back button leads from the result to WeChat's page, and forward to the truth", {}, async (merchant) => {
+way("the back button leads from the result to WeChat's page, and forward to the account", {}, async (merchant) => {
   await merchant.goToWechat();
   await merchant.confirm();
   await merchant.reads("授权成功", "Connected");
@@ -107,7 +107,7 @@ way("an impatient second click ends where one click does, for a pre-auth code ea
   const { x, y, width, height } = await page.locator("main").getByRole("button").boundingBox();
   const click = () => page.mouse.click(x + width / 2, y + height / 2);
   await click();
-  // The browser gives the first click up, while it renews the component's token.
+  // The browser abandons the first click while the function renews the component token.
   await waitFor("the first click to be under way", async () => (await local.calls("api_component_token")) === 1);
   await click();
   await merchant.isAtWechat();
@@ -130,17 +130,17 @@ way("two tabs of one browser do not disturb each other", {}, async (merchant, lo
   await isServed(local, TEAHOUSE);
 });
 
-wayInBothLanguages("who comes back without the cookie reads that one browser must do it all", {}, async (merchant, local) => {
+wayInBothLanguages("a merchant who comes back without the cookie reads to use one browser", {}, async (merchant, local) => {
   await merchant.goToWechat();
   await merchant.context.clearCookies();
   assert.equal((await merchant.confirm()).status(), 400);
   await merchant.reads("请使用同一浏览器", "Use the same browser");
   await merchant.look("other-browser");
-  // The merchant has confirmed all the same: WeChat's notice connects the account.
+  // The merchant has confirmed nevertheless: WeChat's notice connects the account.
   await isServedSoon(local, BOOKSHOP);
 });
 
-wayInBothLanguages("who comes back with another browser's state is not let in", {}, async (merchant) => {
+wayInBothLanguages("a merchant who comes back with another browser's state is refused", {}, async (merchant) => {
   await merchant.goToWechat();
   const { address } = await merchant.confirmUnseen({ push: false });
   await merchant.context.clearCookies();
@@ -149,7 +149,7 @@ wayInBothLanguages("who comes back with another browser's state is not let in", 
   await merchant.reads("请使用同一浏览器", "Use the same browser");
 });
 
-wayInBothLanguages("who comes back too late may start again", {
+wayInBothLanguages("a merchant who comes back too late may start again", {
   start: "/auth/start?reference=shop-42",
 }, async (merchant, local) => {
   await merchant.goToWechat();
@@ -162,7 +162,7 @@ wayInBothLanguages("who comes back too late may start again", {
   await merchant.page.waitForURL(merchant.start);
 });
 
-way("who stays too long on WeChat's page is refused there, goes back, and may try again", {}, async (merchant, local) => {
+way("a merchant who stays too long on WeChat's page is refused there, goes back, and may try again", {}, async (merchant, local) => {
   await merchant.goToWechat();
   await local.control("clock", { advance_secs: 1801 });
   await merchant.confirm();
@@ -179,7 +179,7 @@ way("a result page that is loaded again after a withdrawal does not say connecte
   await merchant.goToWechat();
   await merchant.confirm();
   await merchant.reads("授权成功", "Connected");
-  // Later than the authorization, or nobody could tell which came first.
+  // In another second than the authorization: within one second the order is unknown.
   await local.control("clock", { advance_secs: 60 });
   await local.control("revoke", { authorizer_appid: BOOKSHOP.appid });
   await waitFor("the withdrawal", async () => (await local.token(BOOKSHOP)).errorType === "authorization_revoked");
@@ -197,7 +197,7 @@ wayInBothLanguages("a state that came back with another code is not taken again"
   await merchant.look("used");
 });
 
-way("the notice comes first: the page tells what it has done", {}, async (merchant, local) => {
+way("the notice comes first: the page says connected", {}, async (merchant, local) => {
   await merchant.goToWechat();
   const { address } = await merchant.confirmUnseen({ push: true });
   await isServedSoon(local, BOOKSHOP);

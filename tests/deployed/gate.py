@@ -1,5 +1,5 @@
-"""Stands between each function and AWS: notes every call, and holds it against the key prefixes of the function's policy,
-which the emulator does not look at."""
+"""The gate between each function and AWS. It notes every call, and checks it against the key prefixes of the function's
+policy, which the emulator ignores."""
 
 import http.client
 import json
@@ -13,7 +13,7 @@ from parts import Wrong
 # A call of a function: `keys` are the values of `dynamodb:LeadingKeys`.
 Call = namedtuple("Call", "action resource keys")
 
-# What one statement allows, once for each of its actions; `prefixes` is None where every key will do.
+# What a statement allows, one for each of its actions; `prefixes` is None if it allows every key.
 Right = namedtuple("Right", "action resource prefixes")
 
 
@@ -87,7 +87,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(400, json.dumps(refusal).encode(), {})
         aws = http.client.HTTPConnection("127.0.0.1", gate.aws_port)
         aws.putrequest("POST", self.path, skip_host=True, skip_accept_encoding=True)
-        # The signature covers them, Host included.
+        # The signature covers the headers, Host included.
         for name, value in self.headers.items():
             if name.lower() != "connection":
                 aws.putheader(name, value)

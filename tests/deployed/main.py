@@ -1,4 +1,4 @@
-"""The steps, in order; the first that is wrong ends the run with its name."""
+"""The steps in order; the first step that fails ends the run, and its name is printed."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from story import Story
 
 
 class Ended(BaseException):
-    """By a signal."""
+    """A signal ended the run."""
 
 
 def say(line):
@@ -55,12 +55,12 @@ def play():
         step("the API's routes", stack.open_api)
         step("a gate before each function", stack.open_gates)
         story = Story(stack, wechat)
-        step("nobody has a ticket yet", story.before_the_first_ticket)
+        step("no ticket has come yet", story.before_the_first_ticket)
         step("WeChat pushes a ticket", story.ticket)
-        step("a sibling asks for the component token", story.foreign_sibling)
+        step("a caller asks for the component token", story.foreign_caller)
         step("a merchant authorizes", story.authorize)
         step("notices come through the stream", story.stream)
-        step("a sibling asks for authorizers' tokens", story.getter)
+        step("a caller asks for authorizers' tokens", story.getter)
         step("the schedule runs the refresher", story.refresh)
         step("WeChat refuses a token", story.rotate_if)
         step("the table's answer gets lost", story.lost_answer)
@@ -68,8 +68,8 @@ def play():
         step("a merchant withdraws", story.revoke)
         step("the schedule runs the reconciliation", story.reconcile)
         step("the secret changes", story.secret)
-        step("somebody else pushes", story.forged_push)
-        step("policies are held against calls", lambda: policies.held_against_calls(stack))
+        step("a forged push arrives", story.forged_push)
+        step("policies are compared with calls", lambda: policies.compared_with_calls(stack))
         step("a right is taken away", story.right_taken_away)
         step("SAM deletes the stack", stack.delete)
     finally:
@@ -86,7 +86,7 @@ def ended(*_):
 if __name__ == "__main__":
     WORK.mkdir(parents=True, exist_ok=True)
     for name in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[name]  # Whoever runs this may be signed in to a real account.
+        del os.environ[name]  # The person who runs this may be signed in to a real account.
     signal.signal(signal.SIGTERM, ended)
     try:
         play()

@@ -13,7 +13,7 @@ WORK = ROOT / "target" / "deployed"
 
 
 class Wrong(Exception):
-    """What a step saw that is not right."""
+    """What a step found wrong."""
 
 
 def check(right, wrong):
@@ -28,7 +28,7 @@ def wait_for(what, look, seconds=30):
         if seen := look():
             return seen
         time.sleep(0.1)
-    raise Wrong(f"waited {seconds} s in vain for {what}")
+    raise Wrong(f"timed out after {seconds} s waiting for {what}")
 
 
 def free_port():
@@ -38,7 +38,7 @@ def free_port():
 
 
 def run(command, **env):
-    """Runs a tool to its end; its output is only seen if it fails."""
+    """Runs a tool to its end; its output is only shown if it fails."""
     done = subprocess.run(
         command, cwd=ROOT, env={**os.environ, **env}, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
@@ -76,7 +76,7 @@ class Process:
 
 
 def adopt_orphans():
-    """From now on, what a server leaves behind when it ends becomes this process's child (Linux)."""
+    """From now on, processes that a server leaves behind become children of this process (Linux)."""
     set_child_subreaper = 36
     ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
 

@@ -1,10 +1,10 @@
-"""Holds what each function may do against what it was seen to do: no right that nobody uses, no call that nobody allowed."""
+"""Compares what each function may do with what it did: no right is unused, and no call exceeds the rights."""
 
 from gate import Right, allows
 from parts import check
 from stack import FUNCTIONS
 
-# What SAM gives: writing the log, and network interfaces for those that go out through a VPC.
+# What SAM attaches: writing the log, and network interfaces for functions in a VPC.
 MANAGED = {"AWSLambdaBasicExecutionRole"}
 MANAGED_IN_VPC = MANAGED | {"AWSLambdaVPCAccessExecutionRole"}
 
@@ -19,7 +19,7 @@ VARIABLES["AuthCallback"] |= VENDOR
 
 
 def as_agreed(stack):
-    """Each variable only where it is used, and of SAM's managed policies no others."""
+    """Each variable is set only where it is used, and SAM attaches no other managed policies."""
     for name in FUNCTIONS:
         variables = set(stack.configuration(name)["Environment"]["Variables"])
         check(variables == VARIABLES[name], f"the variables of {name} are {sorted(variables)}")
@@ -46,7 +46,7 @@ def to_queue(config):
     return Right("sqs:SendMessage", config["DestinationConfig"]["OnFailure"]["Destination"], None)
 
 
-def held_against_calls(stack):
+def compared_with_calls(stack):
     count = 0
     for name, gate in stack.gates.items():
         check(not gate.refused, f"{name} calls what its policy does not allow: {sorted(map(str, gate.refused))}")

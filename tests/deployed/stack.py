@@ -18,7 +18,7 @@ REGION = "us-east-1"
 LINTED_REGIONS = ["us-east-1", "ap-east-1", "cn-north-1"]
 BUILT = WORK / "build"
 
-# The emulator runs the functions as they are: on this machine.
+# The emulator runs the binaries directly on this machine.
 ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
 
 FUNCTIONS = ["TicketReceiver", "AuthStart", "AuthCallback", "AuthorizerSync", "TokenRefresher", "TokenGetter"]
@@ -34,7 +34,7 @@ SCHEDULED = {"version": "0", "id": "00000000-0000-0000-0000-000000000000", "deta
 
 MAX_BINARY_BYTES, MAX_ZIPPED_BYTES = 6_000_000, 2_500_000
 
-# The emulator takes this key for the account's owner.
+# The emulator treats this key as the account's owner.
 OWNER = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 SAM = {
     "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION,
@@ -133,7 +133,7 @@ class Stack:
         return f"{len(self.outputs)} outputs"
 
     def delete(self):
-        """The table stays, with its rows."""
+        """The table and its rows are kept."""
         self.sam("delete", "--no-prompts")
         check(self.table.scan(ConsistentRead=True)["Items"], "the table is empty")
         return "the table is still there"
@@ -161,12 +161,12 @@ class Stack:
         return {right for document in self.documents(name).values() for right in rights(document)}
 
     def invoke(self, name, event, client=None):
-        """What the function answers, an error's JSON included."""
+        """What the function answers, or the JSON of its error."""
         answer = (client or self.functions).invoke(FunctionName=self.function(name), Payload=json.dumps(event))
         return json.load(answer["Payload"])
 
     def invoke_as_scheduled(self, name):
-        """Does what the function's schedule does, at once."""
+        """Invokes the function at once, as its schedule does."""
         scheduler = self.aws.client("scheduler")
         schedules = [scheduler.get_schedule(Name=one["Name"]) for one in scheduler.list_schedules()["Schedules"]]
         arn = self.configuration(name)["FunctionArn"]
@@ -175,7 +175,7 @@ class Stack:
         return self.invoke(name, json.loads(targets[0].get("Input", "null")) or SCHEDULED)
 
     def open_api(self):
-        """Makes the API's routes from the template as SAM has expanded it: the emulator does not look into a Body."""
+        """Makes the API's routes from the template as SAM has expanded it: the emulator ignores a Body."""
         gateway = self.aws.client("apigatewayv2")
         api_id = re.match(r"https://(\w+)\.", self.outputs["ApiUrl"])[1]
         [body] = [resource["Properties"]["Body"] for resource in self.template["Resources"].values()

@@ -11,17 +11,17 @@ from botocore.exceptions import ClientError
 from parts import check, wait_for
 from wechat import BOOKSHOP, CAFE, STORE, TEAHOUSE, sealed
 
-# So often the SDK tries a call.
+# The SDK's tries of one call.
 TRIES = 3
 
 
 class Story:
     def __init__(self, stack, wechat):
         self.stack, self.wechat, self.api, self.gates = stack, wechat, stack.api, stack.gates
-        self.sibling = None
+        self.caller = None
 
     def before_the_first_ticket(self):
-        """Every function finds out for itself, and one of them asks WeChat."""
+        """Without a ticket every function fails, and one of them asks WeChat to push one."""
         cookie, state, now = "0" * 32, "1" * 32, int(time.time())
         browser = hashlib.sha256(cookie.encode()).hexdigest()
         self.stack.table.put_item(Item={"pk": f"start#{state}", "browser": browser, "started_at": now, "ttl": now + 600})
@@ -44,14 +44,14 @@ class Story:
         check(push["delivered"] and len(push["attempts"]) == 2, f"not taken at once: {push}")
         return "opened and sealed again by wechatpy, answered `success`, and again the second time"
 
-    def foreign_sibling(self):
-        """A function's role that has not been given the policy, and then has."""
+    def foreign_caller(self):
+        """A caller without the stack's policy is denied; with the policy it gets a token."""
         iam = self.stack.iam
         trust = {"Version": "2012-10-17", "Statement": [
             {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}
-        role = iam.create_role(RoleName="sibling", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
-        session = self.stack.aws.client("sts").assume_role(RoleArn=role, RoleSessionName="sibling")["Credentials"]
-        self.sibling = self.stack.aws.client(
+        role = iam.create_role(RoleName="caller", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+        session = self.stack.aws.client("sts").assume_role(RoleArn=role, RoleSessionName="caller")["Credentials"]
+        self.caller = self.stack.aws.client(
             "lambda", aws_access_key_id=session["AccessKeyId"], aws_secret_access_key=session["SecretAccessKey"],
             aws_session_token=session["SessionToken"])
         try:
@@ -60,17 +60,17 @@ class Story:
             check(error.response["Error"]["Code"] == "AccessDeniedException", f"refused otherwise: {error}")
         else:
             check(False, "a role without the policy gets a token")
-        iam.attach_role_policy(RoleName="sibling", PolicyArn=self.stack.outputs["TokenGetterInvokePolicy"])
+        iam.attach_role_policy(RoleName="caller", PolicyArn=self.stack.outputs["TokenGetterInvokePolicy"])
         token = self.ask(component=True)
         check(token.get("expires_at", 0) > time.time() + 7000, f"the getter answers {token.get('errorType')}")
         return "denied; with the stack's policy attached, it gets the component token"
 
     def authorize(self):
-        """A merchant's way, in a browser."""
+        """A merchant authorizes in a browser."""
         answer = self.come_and_confirm(BOOKSHOP, "shop-1")
         check(answer.status_code == 200 and BOOKSHOP in answer.text, f"the result page has {answer.status_code}")
-        check("<span>Example</span>" in answer.text, "the result page does not say whose it is")
-        check(self.row(BOOKSHOP).get("reference") == "shop-1", "the merchant is not known by the vendor's name for him")
+        check("<span>Example</span>" in answer.text, "the result page does not name the vendor")
+        check(self.row(BOOKSHOP).get("reference") == "shop-1", "the row does not have the reference of the link")
         return "start page, 303, consent page, 302, result page with the account"
 
     def come_and_confirm(self, appid, reference):
@@ -88,7 +88,7 @@ class Story:
         state = parse_qs(back.query)["state"][0]
         undecided = self.api.call("GET", f"{back.path}?state={state}", headers=cookie)
         again = f'href="/auth/start?reference={reference}"'
-        check(undecided.status_code == 200 and again in undecided.text, "whoever has not decided cannot start again")
+        check(undecided.status_code == 200 and again in undecided.text, "a merchant who has not decided cannot start again")
         return self.api.call("GET", f"{back.path}?{back.query}", headers=cookie)
 
     def click(self, reference):
@@ -98,7 +98,7 @@ class Story:
         return clicked, there, {name: values[0] for name, values in parse_qs(urlsplit(there).query).items()}
 
     def stream(self):
-        """WeChat's notices, of the merchant who came and of one who closed the browser too early."""
+        """WeChat's notices: of the merchant who came back, and of one who closed the browser too early."""
         self.settled()
         calls = self.wechat.calls("api_query_auth")
         check(calls == 1, f"the code was exchanged {calls} times")
@@ -128,7 +128,7 @@ class Story:
         return "tokens that WeChat accepts; unknown_authorizer for one who did not authorize"
 
     def refresh(self):
-        """The token nears its end, and the schedule runs."""
+        """The token is about to expire, and the schedule runs."""
         old = self.ask(authorizer_appid=BOOKSHOP)["access_token"]
         calls = self.wechat.calls("api_authorizer_token")
         self.change(BOOKSHOP, expires_at=int(time.time()) + 600, due_at=int(time.time()) - 1)
@@ -138,7 +138,7 @@ class Story:
         new = self.ask(authorizer_appid=BOOKSHOP)
         check(new["access_token"] != old, "the token is the old one")
         self.good(new)
-        return "one call to WeChat; a sibling gets the new token"
+        return "one call to WeChat; a caller gets the new token"
 
     def rotate_if(self):
         refused = self.ask(authorizer_appid=BOOKSHOP)["access_token"]
@@ -151,12 +151,12 @@ class Story:
         return "two callers with the same refused token, one call to WeChat, one new token"
 
     def lost_answer(self):
-        """The table takes what a function writes, and its answer gets lost on the way."""
+        """A write takes effect in the table, and its answer gets lost."""
         self.gates["AuthCallback"].lose_answers("dynamodb:UpdateItem", "code#", TRIES)
         answer = self.come_and_confirm(CAFE, "shop-2")
         check(answer.status_code == 200 and CAFE in answer.text, f"the result page has {answer.status_code}")
         self.settled()
-        return "the callback looks whether the code is its own, and goes on"
+        return "the callback finds that it holds the code, and continues"
 
     def left_over(self):
         """A notice that the stream did not bring."""
@@ -173,7 +173,7 @@ class Story:
         check(run.get("notices") == 1, f"the refresher answers {run}")
         self.stack.functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
         self.good(self.ask(authorizer_appid=STORE))
-        check(self.row(STORE).get("reference") == "shop-3", "the merchant is not known by the vendor's name for him")
+        check(self.row(STORE).get("reference") == "shop-3", "the row does not have the reference of the link")
         return "the refresher takes it"
 
     def revoke(self):
@@ -190,7 +190,7 @@ class Story:
         run = self.stack.invoke_as_scheduled("AuthorizerSync")
         check(run.get("changed") == 1, f"the sync answers {run}")
         self.good(self.ask(authorizer_appid=TEAHOUSE))
-        return f"taken over from WeChat's list of {run['listed']}; a sibling gets a token"
+        return f"taken over from WeChat's list of {run['listed']}; a caller gets a token"
 
     def secret(self):
         """Token and key change in the console and in the secret; WeChat's pushes come under either for a while."""
@@ -205,7 +205,7 @@ class Story:
         return "the first push under the new keys is taken, and one under the old ones still"
 
     def forged_push(self):
-        """After the secret's change: an instance fetches the secret for an unsigned push but once a minute."""
+        """A forged push after the change of the secret: an instance fetches the secret at most once a minute."""
         _, body = sealed(self.wechat.secret, "<xml></xml>")
         query, _ = sealed(self.wechat.secret, "<xml/>")
         answer = self.api.call("POST", f"/wechat/events?{query}", data=body)
@@ -226,7 +226,7 @@ class Story:
         return f"{error}; given back, it works"
 
     def ask(self, **request):
-        return self.stack.invoke("TokenGetter", request, self.sibling)
+        return self.stack.invoke("TokenGetter", request, self.caller)
 
     def good(self, answer):
         check("access_token" in answer, f"the getter answers {answer.get('errorType')}")

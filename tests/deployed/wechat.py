@@ -1,4 +1,4 @@
-"""The simulated WeChat, and the way of its pushes: each is opened and sealed again by `wechatpy`, an SDK that others use."""
+"""The simulated WeChat, and a relay for its pushes, which the independent SDK `wechatpy` opens and seals again."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ from parts import ROOT, Process, check, run
 BOOKSHOP, TEAHOUSE, STORE, CAFE = (
     "wx1a2b3c4d5e6f7081", "wx2b3c4d5e6f708192", "wx3c4d5e6f708192a3", "wx4d5e6f708192a3b4")
 
-# What the component's owner copied from the console into the secret.
+# What the operator copied from the console into the secret.
 SECRET = {
     "component_appid": "wx0123456789abcdef",
     "component_appsecret": "0123456789abcdef0123456789abcdef",
@@ -24,7 +24,7 @@ SECRET = {
 
 
 def build():
-    # By its name alone, so that cargo takes the libraries that the other tests were built with.
+    # Only the binary is named, so that cargo reuses the libraries that the other tests were built with.
     run(["cargo", "build", "--quiet", "--locked", "--bin", "wechat-simulator"])
     return "as the other tests have it"
 
@@ -61,7 +61,7 @@ class Wechat:
         self.order("settings", events_url=self.relay.url, authorization_host=api.host)
 
     def change_secret(self, **changes):
-        """The console, after its owner has changed something there."""
+        """The operator changes settings in the console."""
         self.secret = {**self.secret, **changes}
         self.order("settings", **changes)
 
@@ -77,7 +77,7 @@ def sealed(secret, xml, nonce="1234567890"):
 
 
 class Relay(ThreadingHTTPServer):
-    """Takes the simulator's pushes on to the deployed API."""
+    """Forwards the simulator's pushes to the deployed API."""
 
     daemon_threads = True
 

@@ -1,7 +1,9 @@
-//! A process may be killed at any moment: nothing is lost, and whoever comes next makes it good.
+//! A process may be killed at any moment: nothing is lost, and the next worker repairs what is
+//! left.
 //!
-//! `CRASHES` is how many are killed (200 unless said). A run prints its seed; `CRASH_SEED` repeats it, and `CRASH_CASE`
-//! one case of it; `FUNCTION_LOGS=1` shows what the functions log:
+//! 200 processes are killed unless `CRASHES` says otherwise. A run prints its seed.
+//! `CRASH_SEED` repeats a run, and `CRASH_CASE` one case of it. `FUNCTION_LOGS=1` shows what the
+//! functions log:
 //!
 //! ```text
 //! CRASHES=10000 cargo test -p e2e killed
@@ -32,51 +34,51 @@ mod stories;
 
 use stories::Story;
 
-/// For the run or the call that comes then, on a machine that does much else. A second lease would not fit in.
+/// Time for the next run or call, on a busy machine. A second lease would not fit in.
 const TICK: Duration = Duration::from_secs(15);
 
-/// Kills in a usual run.
+/// Kills, unless `CRASHES` says otherwise.
 const CRASHES: u64 = 200;
 
-/// Cases at a time: nearly all of them wait for a lease to end.
+/// Cases in flight: nearly all of them wait for a lease to end.
 const AT_ONCE: u64 = 200;
 
-/// Cases that do not wait but work, at a time.
+/// Cases that work instead of waiting, at a time.
 const AT_WORK: usize = 4;
 
-/// Without optimization, the future of a whole case is more than a thread's usual stack.
+/// Without optimization, the future of a case needs more than the usual stack of a thread.
 const STACK_BYTES: usize = 16 * 1024 * 1024;
 
-/// Open files that a case needs, with room to spare.
+/// Open files that one case may need.
 const FILES: u64 = 64;
 
 const PHASES: [&str; 3] = ["before", "effect", "after"];
 
-/// Many cases.
+/// All cases of one run.
 struct Run {
     seed: u64,
-    /// The calls of each story when nothing disturbs it.
+    /// The calls of each story without a kill.
     calls: Vec<Vec<String>>,
     work: Semaphore,
     kills: Mutex<BTreeMap<Kill, u32>>,
-    /// From the kill until all was good again.
+    /// The times from each kill until all was repaired.
     times: Mutex<Vec<Duration>>,
     failed: Mutex<Vec<u64>>,
 }
 
-/// How a case went.
+/// What a kill met.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kill {
-    /// By this call, in this phase.
+    /// The process was killed at this call, in this phase.
     Hit(Function, String, &'static str),
-    /// The process had answered before it died.
+    /// The process had answered before it was killed.
     Late,
-    /// The process made fewer calls this time.
+    /// The process made fewer calls than without a kill, and lived.
     Missed,
 }
 
 #[test]
-fn whatever_a_killed_process_leaves_is_made_good_within_one_lease() {
+fn what_a_killed_process_leaves_is_repaired_within_one_lease() {
     let seed = variable("CRASH_SEED").unwrap_or_else(|| rand::random_range(0..1_000_000));
     let one: Option<u64> = variable("CRASH_CASE");
     let cases = match one {
@@ -106,7 +108,7 @@ fn whatever_a_killed_process_leaves_is_made_good_within_one_lease() {
         failed.is_empty(),
         "seed {seed}: the cases {failed:?} failed"
     );
-    // The last answer of an invocation may well be on its way.
+    // A kill after the last call may come when the answer is already on its way.
     let enough = one.is_some() || hit * 10 >= crashes * 8;
     assert!(enough, "only {hit} of {crashes} were killed at work");
 }
@@ -140,7 +142,7 @@ impl Run {
         }
     }
 
-    /// Tells who was killed, and answers how many were at work.
+    /// Prints what was killed, and returns how many processes were killed at work.
     fn tell(&self, took: Duration) -> u64 {
         let kills = self.kills.lock().unwrap();
         let mut table: BTreeMap<(Function, &str), [u32; 3]> = BTreeMap::new();
@@ -179,7 +181,7 @@ impl Run {
     }
 }
 
-/// The calls of one undisturbed run.
+/// The calls of one run without a kill.
 async fn rehearse(story: Story) -> Vec<String> {
     let scene = story.prepare().await;
     let process = Process::start(story.function(), &scene.gate.url).await;
@@ -190,7 +192,7 @@ async fn rehearse(story: Story) -> Vec<String> {
     scene.gate.calls()
 }
 
-/// One kill, and what comes after it.
+/// One case: a kill, and what repairs it.
 async fn play(
     story: Story,
     mut chance: StdRng,
@@ -206,7 +208,7 @@ async fn play(
             _ => Phase::After(Duration::from_micros(chance.random_range(0..1000))),
         },
     };
-    // WeChat does not do it, and if it began to, nothing should be lost either.
+    // WeChat does not rotate refresh tokens; if it began to, nothing must be lost either.
     let rotate = chance.random_bool(0.5);
 
     let working = work.acquire().await.unwrap();
@@ -235,7 +237,7 @@ async fn play(
     (kill, killed.elapsed())
 }
 
-/// One of the calls, where a kind that is made often is no likelier than one that is made once.
+/// A random call. Each kind of call is equally likely, however often it is made.
 fn any_call(chance: &mut StdRng, calls: &[String]) -> usize {
     let kinds: Vec<&String> = calls.iter().collect::<BTreeSet<_>>().into_iter().collect();
     let kind = kinds[chance.random_range(0..kinds.len())];
@@ -245,7 +247,7 @@ fn any_call(chance: &mut StdRng, calls: &[String]) -> usize {
     places[chance.random_range(0..places.len())]
 }
 
-/// Runs a case on a thread and a runtime of its own, so that with it all ends that it started.
+/// Runs a case on a runtime of its own, which ends all tasks of the case.
 fn alone<T>(case: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
     catch_unwind(AssertUnwindSafe(|| {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -253,7 +255,7 @@ fn alone<T>(case: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
     }))
 }
 
-/// A number in the environment.
+/// A number from the environment.
 fn variable<T: FromStr>(name: &str) -> Option<T> {
     let value = std::env::var(name).ok()?;
     let number = value.parse().ok();

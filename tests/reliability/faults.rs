@@ -1,4 +1,4 @@
-//! What WeChat and the table can do to a call, and that no refresh token is lost by it.
+//! What WeChat and the table can do to a call; no refresh token is lost by it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,17 +19,17 @@ const HOUR: Duration = Duration::from_hours(1);
 /// Longer than any lease or backoff.
 const LULL: Duration = Duration::from_mins(31);
 
-/// How a flow ends that meets one fault of a kind, and one that meets nothing else.
+/// A fault, and the result of a flow that meets it once, and that meets it in every call.
 type Ends<O> = (FaultEffect, O, O);
 
-/// What a getter answers: `Ok`, or an error of this code.
+/// The result of a getter: `Ok`, or an error of this code.
 type Answer = Result<(), &'static str>;
 
 const UNAVAILABLE: Answer = Err("wechat_unavailable");
 const REJECTED: Answer = Err("wechat_rejected");
 const NO_TICKET: Answer = Err("no_verify_ticket");
 
-/// Faults that may pass, so that the same call is made again at once.
+/// Faults that may pass, so that the call is retried at once.
 fn transient() -> Vec<FaultEffect> {
     vec![
         FaultEffect::Errcode(-1),
@@ -52,7 +52,7 @@ fn passing<O: Copy>(once: O, for_long: O) -> Vec<Ends<O>> {
     transient().into_iter().map(end).collect()
 }
 
-/// An account of its own for each case, so that one run over all of them can follow.
+/// One case, with an account of its own, so that one run covers all cases.
 struct Case<O> {
     appid: String,
     effect: FaultEffect,
@@ -104,8 +104,8 @@ fn holds(row: &HashMap<String, AttributeValue>, refresh_token: &str) -> bool {
     known.any(|token| token.as_s().unwrap() == refresh_token)
 }
 
-/// WeChat's live refresh tokens are in the rows, or else WeChat's list brings them back; and now that the trouble is over,
-/// every account works again without a person.
+/// Asserts that WeChat's refresh tokens are in the rows, or that WeChat's list brings them back.
+/// After the trouble, every account works again without a person.
 async fn assert_nothing_lost<'a>(
     world: &World,
     accounts: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -121,8 +121,8 @@ async fn assert_nothing_lost<'a>(
     assert_work(world, accounts).await;
 }
 
-/// After a lull and a run of the refresher, the getter's tokens are ones that WeChat accepts: now, and when they have to be
-/// renewed.
+/// After a lull and a run of the refresher, WeChat accepts the getter's tokens: now, and after the
+/// next renewal.
 async fn assert_work<'a>(
     world: &World,
     accounts: impl IntoIterator<Item = (&'a str, &'a str)> + Clone,
@@ -164,7 +164,7 @@ fn assert_answer(answer: &Result<Value, Error>, expected: Answer, what: &str) {
     assert_eq!(seen, expected, "{what}");
 }
 
-/// Once, and for longer than any call with all its tries.
+/// Makes calls of an endpoint meet a fault: once, or for longer than any call with all its retries.
 fn meet(world: &World, endpoint: &str, effect: &FaultEffect, once: bool) {
     if once {
         let fault = Fault::new(endpoint, effect.clone());
@@ -180,7 +180,7 @@ async fn component_token(world: &World) -> String {
     answer["access_token"].as_str().unwrap().to_owned()
 }
 
-/// The row has nothing but a refresh token that WeChat has never seen.
+/// Replaces the refresh tokens of a row by one that WeChat has never seen.
 async fn forget_refresh_tokens(world: &World, appid: &str) {
     let dead = AttributeValue::S("refreshtoken@@@dead".to_owned());
     world.set(&row_key(appid), "refresh_token", dead).await;

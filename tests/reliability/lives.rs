@@ -1,7 +1,11 @@
-//! Short lives in rough weather, each from its seed: whatever befell them, no token is lost and no dead one served.
+//! Short lives with many faults, each from its seed: no token is lost, and no stale one is served.
 //!
-//! `SCHEDULES=1000000` lives a million of them, `FROM=n` those from the seed `n` on, and `SEED=n` the one of that seed again,
-//! told as it goes (`cargo test -p e2e lives -- --nocapture`).
+//! 10,000 lives are lived unless `SCHEDULES` says otherwise. `FROM=n` begins with the seed `n`.
+//! `SEED=n` repeats one life and prints it:
+//!
+//! ```text
+//! SEED=7 cargo test -p e2e lives -- --nocapture
+//! ```
 
 use std::env;
 use std::sync::Mutex;
@@ -17,7 +21,7 @@ use crate::reliability::simulation::{Life, Simulation};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// How many lives, if nobody says otherwise.
+/// How many lives, unless `SCHEDULES` says otherwise.
 const SCHEDULES: u64 = 10_000;
 
 /// One short life.
@@ -34,9 +38,9 @@ async fn life(simulation: Simulation) {
     tokio::spawn(simulation.clone().run_refresher());
     for appid in accounts {
         tokio::spawn(merchant(simulation.clone(), appid, rough));
-        tokio::spawn(sibling(simulation.clone(), appid, rough));
+        tokio::spawn(caller(simulation.clone(), appid, rough));
     }
-    tokio::spawn(sibling(simulation.clone(), COMPONENT, rough));
+    tokio::spawn(caller(simulation.clone(), COMPONENT, rough));
     for _run in 0..chance.below(3) {
         let (simulation, at) = (simulation.clone(), chance.between(Duration::ZERO, rough));
         tokio::spawn(async move {
@@ -50,7 +54,7 @@ async fn life(simulation: Simulation) {
         weather.faults = 0.0;
         weather.crashes = 0.0;
     }
-    simulation.note(format_args!("nothing befalls anything any more"));
+    simulation.note(format_args!("no more faults"));
     simulation.sleep(11 * MINUTE).await;
     simulation.clone().reconcile().await;
     for appid in accounts {
@@ -58,7 +62,7 @@ async fn life(simulation: Simulation) {
     }
 }
 
-/// A merchant who authorizes, and may do it again, or withdraw.
+/// A merchant who authorizes, and may authorize again or withdraw.
 async fn merchant(simulation: Simulation, appid: &str, until: Duration) {
     let chance = simulation.chance();
     simulation
@@ -79,8 +83,8 @@ async fn merchant(simulation: Simulation, appid: &str, until: Duration) {
     }
 }
 
-/// Somebody who asks for an account's token, now and then and sometimes in crowds.
-async fn sibling(simulation: Simulation, whose: &'static str, until: Duration) {
+/// A caller that asks for an account's token now and then, sometimes several times at once.
+async fn caller(simulation: Simulation, whose: &'static str, until: Duration) {
     let chance = simulation.chance();
     let mut had = None;
     loop {

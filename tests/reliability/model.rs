@@ -1,15 +1,21 @@
-//! The rules of tokens under a model checker: every order in which the functions, WeChat and the merchant can come.
+//! The rules of tokens under a model checker: every order of what functions, WeChat and merchant
+//! do.
 //!
-//! The rules are the shipped ones: the model's row is the [`component_core::row::authorizer::Authorizer`], and its workers take
-//! their decisions with the functions that the flows use. What is modelled is the world around them: one account at
-//! WeChat, three workers at a time, crashes between any two steps, calls that time out before or after their effect,
-//! notices that come late, twice and out of order, and slow holders of leases.
+//! The rules are the shipped ones. The model's row is the
+//! [`component_core::row::authorizer::Authorizer`], and its workers decide with the functions that
+//! the flows use. The world around them is modelled: one account at WeChat and three workers at a
+//! time. Workers crash between any two steps, and calls time out before or after their effect.
+//! Notices come late, twice and out of order, and lease holders are slow.
 //!
-//! It is assumed that a call whose answer is lost took effect while its lease lasted (the lease is longer than every
-//! time-out), that clocks agree, and that an
+//! The model assumes that a call whose answer is lost took effect while its lease lasted, because
+//! the lease is longer than every time-out. It also assumes that clocks agree, and that an
 //! authorization takes a merchant more than a second.
 //!
-//! `TOKEN_MODEL_DEPTH=20 cargo test -p e2e model -- --nocapture` looks at longer stories than each test run does.
+//! `TOKEN_MODEL_DEPTH` sets the length of the stories:
+//!
+//! ```text
+//! TOKEN_MODEL_DEPTH=12 cargo test -p e2e model -- --nocapture
+//! ```
 
 use std::env;
 use std::num::NonZeroUsize;
@@ -28,25 +34,25 @@ mod state;
 mod wechat;
 mod worker;
 
-/// By which rules the workers go.
+/// The rules of the workers: the shipped ones, or weaker ones that must fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Protocol {
     Shipped,
-    /// A result is written without a look at what stands there.
+    /// A result is written without compare-and-set.
     BlindPut,
-    /// A result is written only by him who still holds the lease.
+    /// A result is written only while the worker holds its lease.
     LeaseOnly,
-    /// Whatever comes last counts as the newest.
+    /// The last write counts as the newest.
     NoEpoch,
-    /// WeChat's list and info are never asked for.
+    /// WeChat's list and info are never asked.
     NoReconcile,
 }
 
-/// What is played.
+/// What the checker plays.
 #[derive(Clone, Copy, Debug)]
 struct Rules {
     protocol: Protocol,
-    /// Whether WeChat gives another refresh token with each renewal, which it says it does not.
+    /// Whether each renewal rotates the refresh token, which WeChat says it does not.
     rotates: bool,
     left: Left,
 }
@@ -67,16 +73,16 @@ const START: u64 = 1_700_000_000;
 /// Longer than a lease.
 const HALF_A_MINUTE: u64 = 30;
 
-/// Longer than a replaced token lives on.
+/// Longer than a replaced token still works.
 const SIX_MINUTES: u64 = 360;
 
-/// Until a fresh token is due.
+/// The time until a new token is due.
 const NEARLY_TWO_HOURS: u64 = 6000;
 
 const LOST: &str = "nothing is lost for good";
-const COMEBACK: &str = "no revoked authorizer comes back by what is older than its revocation";
+const COMEBACK: &str = "nothing older than a revocation undoes it";
 const ORDER: &str = "nothing older overwrites something newer";
-const SERVED: &str = "nobody is served a token that a renewal has ended";
+const SERVED: &str = "no caller is served a token that a renewal has ended";
 const REST: &str = "at rest the table agrees with WeChat";
 
 impl Rules {
@@ -85,7 +91,7 @@ impl Rules {
         self.protocol != Protocol::NoEpoch
     }
 
-    /// Whether WeChat is asked what is authorized.
+    /// Whether workers ask WeChat what is authorized.
     fn lists(&self) -> bool {
         self.protocol != Protocol::NoReconcile
     }
@@ -114,9 +120,9 @@ impl Rules {
 
     fn steps(&self, state: &State, number: usize, actions: &mut Vec<Action>) {
         let worker = &state.workers[number];
-        let in_vain = worker.asks() && !self.lists();
+        let unanswerable = worker.asks() && !self.lists();
         let slow = worker.outlives_its_lease(state.now);
-        if !in_vain {
+        if !unanswerable {
             actions.push(Action::Step(number, Fate::Answered));
         }
         if state.left.timeouts > 0 {
@@ -127,7 +133,7 @@ impl Rules {
                 actions.push(Action::Step(number, Fate::AnswerLost));
             }
         }
-        if in_vain || state.left.crashes > 0 && !slow {
+        if unanswerable || state.left.crashes > 0 && !slow {
             actions.push(Action::Crash(number));
         }
     }
@@ -137,7 +143,7 @@ impl Model for Rules {
     type State = State;
     type Action = Action;
 
-    /// An authorization of just now, one that is stored, and one that is due.
+    /// A new authorization, a stored one, and one that is due.
     fn init_states(&self) -> Vec<State> {
         let new = State::new(self.left, START);
         let mut stored = new.clone();
@@ -252,7 +258,7 @@ impl Model for Rules {
     }
 }
 
-/// Leases that overlap, are lost and outlived, under one authorization.
+/// Leases that overlap, are lost or end too soon, under one authorization.
 const RENEWALS: Left = Left {
     authorizations: 0,
     revocations: 0,
@@ -263,7 +269,7 @@ const RENEWALS: Left = Left {
     waits: 2,
 };
 
-/// Authorizations and revocations over all of it.
+/// Authorizations and revocations on top of that.
 const LIFE: Left = Left {
     authorizations: 1,
     revocations: 1,
@@ -274,7 +280,7 @@ const LIFE: Left = Left {
     waits: 1,
 };
 
-/// Checks every story of at most `depth` states; how many different states they go through.
+/// Checks every story of at most `depth` states; returns the number of different states.
 #[track_caller]
 fn check(rules: Rules, depth: usize) -> usize {
     let depth = env::var("TOKEN_MODEL_DEPTH").map_or(depth, |depth| depth.parse().unwrap());
@@ -291,7 +297,7 @@ fn check(rules: Rules, depth: usize) -> usize {
     states
 }
 
-/// Plays by a weaker protocol until it breaks `promise`.
+/// Plays a weaker protocol until it breaks `promise`.
 #[track_caller]
 fn check_loses(protocol: Protocol, promise: &'static str) {
     let rules = Rules {

@@ -1,9 +1,11 @@
-//! The real handlers in a time and a chance of their own: one thread, no network, and a seed that is a whole life.
+//! The real handlers in simulated time and with simulated chance: one thread, no network, and one
+//! seed for a whole life.
 //!
-//! Time is tokio's, paused: it jumps to the next moment at which something happens. The database and WeChat answer within
-//! the process. Whatever crosses a [`boundary`] (a request to DynamoDB, a call to WeChat, a push, a batch of the stream) may
-//! be delayed, lost, repeated or refused, and its sender may die of it, as the one [`Chance`] has it. So a life
-//! depends on its seed alone, and one that went wrong can be seen again.
+//! Time is tokio's, paused: it jumps to the next moment at which something happens. The database
+//! and WeChat answer within the process. A request that crosses a [`boundary`] may be delayed,
+//! lost, repeated or refused, and its sender may crash. Requests are those to DynamoDB and WeChat,
+//! pushes, and batches of the stream. One [`Chance`] decides it all. So a life depends on its seed
+//! alone, and a failed life can be repeated.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,25 +48,25 @@ struct Inner {
     simulator: Simulator,
     router: axum::Router,
     database: Database,
-    /// Those that are warm and idle.
+    /// The sandboxes that are warm and idle.
     sandboxes: Mutex<Vec<Arc<Functions>>>,
     invocations: AtomicU64,
-    /// Notices that the stream has still to bring, by the SHA-256 of their texts.
+    /// Notices that the stream has yet to bring, by the SHA-256 of their texts.
     stream: Mutex<VecDeque<String>>,
 }
 
-/// What came of a life.
+/// The result of a life.
 pub(crate) struct Life {
-    /// What it was made of, in a number: the same for the same seed.
+    /// A hash of all that happened: the same for the same seed.
     pub(crate) hash: u64,
-    /// What broke a rule, and when.
+    /// The rules that were broken, and when.
     pub(crate) broken: Vec<String>,
-    /// How often what happened.
+    /// How often each thing happened.
     pub(crate) counts: ledger::Counts,
 }
 
 impl Simulation {
-    /// Lives the life of a seed; with `told`, it is printed as it goes.
+    /// Lives the life of a seed; if `told`, prints what happens.
     pub(crate) fn live<F>(seed: u64, told: bool, life: impl FnOnce(Self) -> F) -> Life
     where
         F: Future<Output = ()>,
@@ -105,7 +107,7 @@ impl Simulation {
     }
 
     fn end(&self) -> Life {
-        // Sandboxes hold the simulation, as it holds them.
+        // Sandboxes and simulation hold each other, so one must let go.
         self.0.sandboxes.lock().unwrap().clear();
         let mut ledger = self.ledger();
         Life {
@@ -132,7 +134,7 @@ impl Simulation {
         tokio::time::sleep(duration).await;
     }
 
-    /// WeChat, in whose world it is now the same time as here.
+    /// WeChat, with its clock set to the time of the simulation.
     pub(crate) fn wechat(&self) -> &Simulator {
         self.0.simulator.clock().set(self.now());
         &self.0.simulator
@@ -146,12 +148,12 @@ impl Simulation {
         self.0.ledger.lock().unwrap()
     }
 
-    /// DynamoDB deletes what has expired, at last.
+    /// DynamoDB deletes the rows whose ttl has passed.
     pub(crate) fn sweep(&self) {
         self.0.database.sweep_ttl().unwrap();
     }
 
-    /// Notes what happens; the number of it is its place in the order of all things.
+    /// Notes an event, and returns its number in the order of all events.
     pub(crate) fn note(&self, what: std::fmt::Arguments<'_>) -> u64 {
         self.0.trace.note(self.elapsed(), what)
     }

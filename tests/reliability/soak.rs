@@ -1,7 +1,8 @@
-//! One long life of many authorizers: days of faults, and every outage that WeChat and AWS can have.
+//! One long life of many authorizers: days of faults, and every outage of WeChat and AWS.
 //!
-//! A short one is always lived. `SOAK=full` lives ninety days of two thousand authorizers: give it `--release`. `SEED=n` is
-//! another life, and `DAYS`, `AUTHORIZERS` another size; with `TRACE` it is told as it goes.
+//! Four days of 30 authorizers by default; `SOAK=full` lives ninety days of two thousand, with
+//! `--release`. `SEED=n` is another life; `DAYS` and `AUTHORIZERS` set another size. With `TRACE=1`
+//! the life is printed.
 
 use std::time::{Duration, Instant};
 
@@ -17,12 +18,12 @@ const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
-/// How long and how large a soak is.
+/// The length and size of a life.
 #[derive(Clone, Copy)]
 struct Size {
     days: u32,
     authorizers: usize,
-    /// Siblings who ask in each minute.
+    /// Callers in each minute.
     asked: usize,
 }
 
@@ -38,7 +39,7 @@ const FULL: Size = Size {
     asked: 3,
 };
 
-/// What goes wrong besides, from when, and for how long.
+/// The outages: what fails, from when, and for how long.
 const TROUBLES: [(Trouble, Duration, Duration); 3] = [
     (
         Trouble::OfWechat,
@@ -65,22 +66,22 @@ enum Trouble {
 }
 
 impl Trouble {
-    /// How long after it all is well again.
+    /// How long after the outage everything works again.
     const fn recovery(self) -> Duration {
         match self {
-            // One run of the refresher, and its time.
+            // The next run of the refresher, and its duration.
             Self::OfWechat | Self::OfDynamodb => Duration::from_mins(7),
-            // A ticket comes every ten minutes, and one may be late, or lost.
+            // A ticket is pushed every ten minutes, and one may be late or lost.
             Self::Silence => Duration::from_mins(30),
         }
     }
 }
 
-/// So many of the requests meet a fault, and so many of the runs their death.
+/// The share of requests that meet a fault, and of runs that are killed.
 const FAULTS: f64 = 0.05;
 const CRASHES: f64 = 0.05;
 
-/// A sibling who is told to try again does so when every lease has ended.
+/// A caller retries after this time, when every lease has ended.
 const AGAIN: Duration = Duration::from_secs(30);
 
 async fn life(simulation: Simulation, size: Size) {
@@ -101,10 +102,10 @@ async fn life(simulation: Simulation, size: Size) {
     tokio::spawn(refresh(simulation.clone()));
     tokio::spawn(reconcile(simulation.clone()));
     for (trouble, from, long) in TROUBLES {
-        tokio::spawn(befall(simulation.clone(), trouble, from, long));
+        tokio::spawn(cause(simulation.clone(), trouble, from, long));
     }
     tokio::spawn(merchants(simulation.clone(), appids.clone()));
-    tokio::spawn(siblings(simulation.clone(), appids.clone(), size.asked));
+    tokio::spawn(callers(simulation.clone(), appids.clone(), size.asked));
 
     let hours = authorized_hours(&simulation, size.days).await;
     let calls = simulation.wechat().calls();
@@ -126,7 +127,7 @@ async fn life(simulation: Simulation, size: Size) {
     }
 }
 
-/// Waits for so many days; for how many hours of them the accounts were authorized, all added up.
+/// Waits for so many days; returns the hours for which accounts were authorized, summed up.
 async fn authorized_hours(simulation: &Simulation, days: u32) -> u64 {
     let mut hours = 0;
     for _hour in 0..days * 24 {
@@ -158,7 +159,7 @@ async fn reconcile(simulation: Simulation) {
     }
 }
 
-async fn befall(simulation: Simulation, trouble: Trouble, from: Duration, long: Duration) {
+async fn cause(simulation: Simulation, trouble: Trouble, from: Duration, long: Duration) {
     simulation.sleep(from).await;
     simulation.note(format_args!("{trouble:?}"));
     let place = match trouble {
@@ -176,7 +177,7 @@ async fn befall(simulation: Simulation, trouble: Trouble, from: Duration, long: 
     simulation.weather().outages.retain(|other| *other != place);
 }
 
-/// Everybody authorizes on the first day; later a few authorize again, withdraw, and come back.
+/// Every merchant authorizes on the first day; later some authorize again, withdraw, and come back.
 async fn merchants(simulation: Simulation, appids: Vec<String>) {
     let chance = simulation.chance().clone();
     let each = DAY / u32::try_from(appids.len()).unwrap() / 4;
@@ -191,7 +192,7 @@ async fn merchants(simulation: Simulation, appids: Vec<String>) {
             }
         });
     }
-    // So that in the mean one of a hundred changes his mind in a day.
+    // On average one merchant of a hundred changes something each day.
     let between = DAY * 100 / u32::try_from(appids.len()).unwrap();
     loop {
         simulation
@@ -207,17 +208,17 @@ async fn merchants(simulation: Simulation, appids: Vec<String>) {
     }
 }
 
-async fn siblings(simulation: Simulation, appids: Vec<String>, asked: usize) {
+async fn callers(simulation: Simulation, appids: Vec<String>, asked: usize) {
     loop {
-        for _sibling in 0..asked {
+        for _caller in 0..asked {
             let appid = simulation.chance().pick(&appids).clone();
-            tokio::spawn(sibling(simulation.clone(), appid));
+            tokio::spawn(caller(simulation.clone(), appid));
         }
         simulation.sleep(MINUTE).await;
     }
 }
 
-/// What the getter answers, or the code of its error, however often it dies before.
+/// Asks the getter, again if it was killed: its answer, or the code of its error.
 async fn ask(simulation: &Simulation, appid: &str) -> Result<(), &'static str> {
     loop {
         match simulation.ask(appid, Wish::Any).await {
@@ -230,8 +231,8 @@ async fn ask(simulation: &Simulation, appid: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Asks, and if told to try again, asks once more.
-async fn sibling(simulation: Simulation, appid: String) {
+/// A caller that asks, and retries once after an error.
+async fn caller(simulation: Simulation, appid: String) {
     simulation.count("asked");
     let Err(first) = ask(&simulation, &appid).await else {
         return simulation.count("answered");
@@ -274,14 +275,15 @@ fn rightly_refused(simulation: &Simulation, appid: &str, code: &str) -> Option<&
         "store_unavailable" if in_trouble(Trouble::OfDynamodb, Duration::ZERO) => {
             Some("refused: no DynamoDB")
         }
-        // Component last for 80 minutes at least after the refresher has last seen them, in either outage.
+        // When the refresher last succeeded, each token was good for 80 minutes more in either
+        // outage.
         "wechat_unavailable" if in_trouble(Trouble::OfWechat, 30 * MINUTE) => {
             Some("refused: no WeChat for longer than a token lasts")
         }
         "wechat_unavailable" | "store_unavailable" if in_trouble(Trouble::OfDynamodb, HOUR) => {
             Some("refused: just after no DynamoDB")
         }
-        // The last ticket is good for twelve hours, and the last component token for two more.
+        // The last ticket lasts twelve hours, and the last component token two more.
         "no_verify_ticket"
             if in_trouble(Trouble::Silence, 12 * HOUR) && !simulation.has_good_ticket() =>
         {
@@ -292,7 +294,7 @@ fn rightly_refused(simulation: &Simulation, appid: &str, code: &str) -> Option<&
 }
 
 #[test]
-fn a_long_life_with_every_outage_loses_nothing_and_refuses_nobody_wrongly() {
+fn a_long_life_with_every_outage_loses_nothing_and_refuses_no_caller_wrongly() {
     let size = if std::env::var("SOAK").as_deref() == Ok("full") {
         FULL
     } else {

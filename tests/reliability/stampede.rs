@@ -1,4 +1,5 @@
-//! A thousand callers of one stale token, over twenty processes of the getter, are one call at WeChat.
+//! A thousand callers of one stale token, over twenty processes of the getter, cause one call to
+//! WeChat.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,31 +17,31 @@ use crate::world::{World, appid};
 const PROCESSES: usize = 20;
 const CALLERS: usize = 1000;
 
-/// How long WeChat takes: long enough for every process to have a caller who waits.
+/// The time that WeChat takes: long enough for a caller to wait at every process.
 const CALL_TIME: Duration = Duration::from_secs(2);
 
 const LONG_AGO_SECS: u64 = 3 * 3600;
 
-/// Getters, and what is outside.
+/// The getter processes, and the world outside of them.
 struct Getters {
     world: World,
     gate: Gate,
     processes: Vec<Arc<Process>>,
 }
 
-/// What many callers saw who asked the same at once.
+/// What many callers saw that asked the same at once.
 struct Crowd {
     tokens: Vec<String>,
-    /// How long each one's invocation took, as it would on Lambda, where it has a sandbox of its own; sorted.
+    /// The time of each invocation, sorted. On Lambda each would have a sandbox of its own.
     times: Vec<Duration>,
-    /// How long they took together, over so few processes.
+    /// The time of all invocations together, over so few processes.
     together: Duration,
-    /// What went outside.
+    /// The calls through the gate.
     calls: BTreeMap<String, usize>,
 }
 
 impl Getters {
-    /// All tokens are over, and a ticket has just come.
+    /// All tokens have expired, and a ticket has just arrived.
     async fn with_stale_tokens() -> Self {
         let clock = SimClock::system(1);
         clock.set(clock.now() - LONG_AGO_SECS);
@@ -53,7 +54,7 @@ impl Getters {
         let mut processes = Vec::new();
         for _ in 0..PROCESSES {
             let process = Process::start(Function::TokenGetter, &gate.url).await;
-            // It is there: what is measured is waiting, not starting.
+            // The process has started: the test measures waiting, not starting.
             let refused = process.invoke(&json!({})).await;
             assert!(matches!(refused, Outcome::Failed(_)), "{refused:?}");
             processes.push(Arc::new(process));
@@ -65,7 +66,7 @@ impl Getters {
         }
     }
 
-    /// So many ask at once; as on Lambda, a process answers one of them at a time.
+    /// So many callers ask at once. As on Lambda, a process answers one of them at a time.
     async fn ask(&self, callers: usize, request: &Value) -> Crowd {
         self.gate.calls();
         let began = Instant::now();
@@ -100,7 +101,7 @@ impl Getters {
         }
     }
 
-    /// The same while WeChat takes its time.
+    /// The same while WeChat answers slowly.
     async fn ask_while_slow(&self, endpoint: &str, callers: usize, request: &Value) -> Crowd {
         self.world
             .simulator
@@ -114,7 +115,7 @@ impl Crowd {
         self.times[self.times.len() * percent / 100 - 1]
     }
 
-    /// The one token that each of so many has.
+    /// Asserts that every caller got the same token, and returns it.
     #[track_caller]
     fn token(&self, callers: usize) -> &str {
         assert_eq!(self.tokens.len(), callers);
@@ -123,7 +124,7 @@ impl Crowd {
         first
     }
 
-    /// Calls at WeChat.
+    /// The calls to WeChat.
     fn wechat_calls(&self) -> BTreeMap<&str, usize> {
         let calls = self
             .calls
@@ -140,9 +141,10 @@ impl Crowd {
         ));
     }
 
-    /// A caller for each process had to wait, which is more than one in a hundred. He was not there for longer than the one
-    /// call took, and as long again for the pauses between two looks and for a busy machine: a second call after the
-    /// first, or the end of a lease, he would have seen later.
+    /// Asserts that callers waited for one call to WeChat and no longer. One caller at each process
+    /// waits, which is more than one in a hundred. It may wait for the call, and as long again for
+    /// polling and a busy machine. A second call after the first, or the end of a lease, would take
+    /// longer.
     #[track_caller]
     fn check_waited_for_one_call(&self) {
         let waited = |time: &&Duration| **time > CALL_TIME / 2;

@@ -10,7 +10,7 @@ use crate::world::rows::text;
 use crate::world::{World, appid};
 
 #[tokio::test]
-async fn a_merchant_who_comes_back_is_connected_under_the_vendors_name_for_him() {
+async fn a_merchant_who_comes_back_is_connected_with_the_reference_of_the_link() {
     let world = World::with_ticket().await;
     let mut browser = Browser::default();
     let query = "reference=%E5%BA%97+42";
@@ -49,7 +49,7 @@ async fn a_merchant_is_sent_on_to_where_the_link_says_with_the_result() {
 }
 
 #[tokio::test]
-async fn an_account_that_wechat_gives_no_token_for_is_told_so() {
+async fn a_merchant_whose_account_gets_no_token_is_told_to_authorize_again() {
     let world = World::with_ticket().await;
     let permissionless =
         json!({ "authorization_info": { "authorizer_appid": appid(), "func_info": [] } });
@@ -90,7 +90,7 @@ async fn two_tabs_of_one_browser_both_come_back() {
     }
 }
 
-/// A way back that must not lead to an exchange.
+/// Asserts that a callback is refused before any exchange.
 async fn check_refused(world: &World, browser: &Browser, back: &str, title: &str) {
     let page = world.come_back(browser, back).await;
     check_page(&page, StatusCode::BAD_REQUEST, title);
@@ -102,7 +102,7 @@ async fn check_refused(world: &World, browser: &Browser, back: &str, title: &str
 }
 
 #[tokio::test]
-async fn whoever_comes_back_without_the_right_state_and_code_costs_no_exchange() {
+async fn a_callback_without_the_right_state_and_code_costs_no_exchange() {
     let world = World::with_ticket().await;
     let mut browser = Browser::default();
     let (back, _) = world.consent(&mut browser, appid()).await;
@@ -151,7 +151,7 @@ async fn whoever_comes_back_without_the_right_state_and_code_costs_no_exchange()
         check_refused(&world, &browser, &back, another).await;
     }
 
-    // None of that has used the state up.
+    // None of these requests has used up the state.
     assert_eq!(
         world.come_back(&browser, &back).await.status(),
         StatusCode::OK
@@ -214,7 +214,7 @@ async fn a_page_loaded_again_says_that_the_account_is_connected() {
     let page = world.come_back(&browser, &back).await;
     check_page(&page, StatusCode::OK, "授权成功");
     world.simulator.reset_calls();
-    // Even when the attempt itself has become too old to be taken.
+    // This also holds when the attempt itself has expired.
     for minutes in [0, 1, 60] {
         world.clock.advance(minutes * 60);
         let again = world.come_back(&browser, &back).await;
@@ -236,7 +236,7 @@ async fn the_page_names_the_account_though_no_notice_has_come() {
     let named = format!("<strong>{name}</strong> <span>{}</span>", appid());
     assert!(page.body().contains(&named), "{}", page.body());
 
-    // A name is nice to have.
+    // If WeChat does not tell the account's name, the page does without it.
     let (back, _) = world.consent(&mut browser, "wx2b3c4d5e6f708192").await;
     world.fault("api_get_authorizer_info", FaultEffect::Errcode(48001));
     let page = world.come_back(&browser, &back).await;
@@ -244,7 +244,7 @@ async fn the_page_names_the_account_though_no_notice_has_come() {
 }
 
 #[tokio::test]
-async fn a_page_that_could_not_tell_tells_when_it_is_loaded_again() {
+async fn an_unconfirmed_page_that_is_loaded_again_after_the_notice_says_connected() {
     let world = World::with_ticket().await;
     let mut browser = Browser::default();
     let (back, notice) = world.consent(&mut browser, appid()).await;
@@ -252,7 +252,7 @@ async fn a_page_that_could_not_tell_tells_when_it_is_loaded_again() {
     world.simulator.fault(lost);
     let page = world.come_back(&browser, &back).await;
     check_page(&page, StatusCode::BAD_REQUEST, "微信尚未确认授权");
-    // The page itself: its address with the code in it stands nowhere.
+    // The button loads the page itself, so that its address with the code is not written into it.
     let again = "<a class=\"button\" href=\"\">重新检查</a>";
     assert!(page.body().contains(again), "{}", page.body());
     let page = world.come_back(&browser, &back).await;
@@ -292,7 +292,7 @@ async fn a_merchant_who_comes_back_without_a_code_has_not_authorized_and_may_sti
     check_page(&page, StatusCode::BAD_REQUEST, "授权页面已过期");
 }
 
-/// What a vendor is told at the end of a way.
+/// Asserts that the browser is sent on to the vendor with this result.
 #[track_caller]
 fn check_way_on(answer: &Response<String>, expected: &str) {
     assert_eq!(answer.status(), StatusCode::SEE_OTHER, "{}", answer.body());
@@ -304,7 +304,7 @@ fn check_way_on(answer: &Response<String>, expected: &str) {
 }
 
 #[tokio::test]
-async fn however_it_ends_the_vendor_is_told_in_the_merchants_own_browser() {
+async fn every_outcome_reaches_the_vendor_through_the_merchants_own_browser() {
     const QUERY: &str =
         "reference=%E5%BA%97%2642&return_to=https%3A%2F%2Fshop.example%2Fdone%3Fa%3Db%23here";
     const REFERENCE: &str = "reference=%E5%BA%97%2642";

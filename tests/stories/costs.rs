@@ -1,4 +1,4 @@
-//! What each flow may cost.
+//! How many calls and requests each flow may cost.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -76,7 +76,7 @@ async fn a_refresh_costs_one_call_two_writes_and_one_read_an_authorizer() {
         counts(&[("api_authorizer_token", AUTHORIZERS)])
     );
     let mut calls = world.wire.calls();
-    // Beside the authorizers: the shards of the index, the ticket's watch, and the component token, read twice a run.
+    // A run also reads the index's shards, the ticket's watch, and the component token twice.
     assert_eq!(calls.remove("Query"), Some(16));
     assert_eq!(calls.remove("UpdateItem"), Some(1));
     assert!(calls.remove("GetItem").unwrap() <= AUTHORIZERS + 3);
@@ -103,10 +103,10 @@ async fn a_visit_costs_nothing_and_a_click_one_call_one_read_and_at_most_two_wri
         world.new_wechat_calls(),
         counts(&[("api_create_preauthcode", 1)])
     );
-    // And one more, so that the notice finds for whom it was.
+    // A link with a reference costs one more write, by which the notice finds the reference.
     world.click(&mut Browser::default(), "reference=a").await;
     let mut calls = world.wire.calls();
-    // The component token was read a moment ago.
+    // The component token may still be in memory.
     assert!(calls.remove("GetItem").unwrap_or_default() <= 1);
     assert_eq!(calls, counts(&[("PutItem", 2)]));
     assert_eq!(

@@ -1,4 +1,5 @@
-//! Each file of `events/`, as Lambda would bring it, through the function whose name it bears.
+//! Each file of `events/`, as Lambda would send it, through the function that the file is named
+//! after.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,7 +17,7 @@ use crate::world::browser::{Browser, location, parameter};
 use crate::world::rows::{number, text};
 use crate::world::{BEGINNING, HOST, World, appid, deadline};
 
-/// Whom the stored notices are about.
+/// The authorizer of the stored notices.
 const AUTHORIZER: &str = "wxfedcba9876543210";
 
 fn root() -> &'static Path {
@@ -27,17 +28,17 @@ fn read(name: &str) -> String {
     fs::read_to_string(root().join("events").join(format!("{name}.json"))).unwrap()
 }
 
-/// An invocation's payload.
+/// The payload of an invocation.
 fn event(name: &str) -> Value {
     serde_json::from_str(&read(name)).unwrap()
 }
 
-/// What the handler of an HTTP function gets.
+/// The request that an HTTP function gets.
 fn request(name: &str) -> Request {
     lambda_http::request::from_str(&read(name)).unwrap()
 }
 
-/// What the ticket receiver answers.
+/// Sends an event to the ticket receiver.
 async fn receive(world: &World, name: &str) -> (u16, String) {
     let answer = world.functions.ticket_receiver.handle(request(name)).await;
     assert_eq!(answer.headers()[header::CONTENT_TYPE], "text/plain");
@@ -55,7 +56,7 @@ async fn get(world: &World, name: &str) -> Result<Value, Error> {
     world.ask(event(name)).await
 }
 
-/// A row as a stream record has it.
+/// A row in the form of a stream record.
 fn image(row: &HashMap<String, AttributeValue>) -> Value {
     let attribute = |value: &AttributeValue| match value {
         AttributeValue::S(text) => json!({ "S": text }),
@@ -78,7 +79,7 @@ async fn ticket_receiver_stores_a_ticket() {
 
 #[tokio::test]
 async fn ticket_receiver_stores_a_ticket_that_another_implementation_sealed() {
-    // Made with wechatpy 1.8.18 and pycryptodome.
+    // This push was made with wechatpy 1.8.18 and pycryptodome.
     let world = World::new().await;
     check_taken(&world, "ticket-receiver-by-wechatpy").await;
     let row = world.row("component#ticket").await.unwrap();
@@ -157,7 +158,7 @@ async fn auth_start_leads_a_click_to_wechat_and_back_here() {
 }
 
 #[tokio::test]
-async fn auth_callback_refuses_a_state_that_never_was() {
+async fn auth_callback_refuses_an_unknown_state() {
     const NAME: &str = "auth-callback-unknown-state";
     let world = World::with_ticket().await;
     let before = world.rows().await;
@@ -178,7 +179,7 @@ async fn authorizer_sync_settles_the_notices_of_the_stream() {
     check_taken(&world, "ticket-receiver-authorized").await;
     check_taken(&world, "ticket-receiver-unauthorized").await;
 
-    // The records are those of these two notices.
+    // The records of the stream are those of these two notices.
     let stream = event("authorizer-sync-stream");
     let records = stream["Records"].as_array().unwrap();
     for record in records {
@@ -202,7 +203,7 @@ async fn authorizer_sync_settles_the_notices_of_the_stream() {
 #[tokio::test]
 async fn authorizer_sync_reconciles_once_a_day() {
     let world = World::with_authorizer().await;
-    // One whose notice never came: WeChat has a refresh token for it, and the table nothing.
+    // No notice came for this account: WeChat has a refresh token for it, and the table has none.
     let mut browser = Browser::default();
     let (back, _lost) = world.consent(&mut browser, DEMO_APPIDS[1]).await;
     world.come_back(&browser, &back).await;
@@ -262,7 +263,7 @@ async fn token_getter_refuses_what_it_does_not_understand() {
 }
 
 #[test]
-fn every_event_bears_the_name_of_a_crate_and_is_used_here() {
+fn every_event_has_the_name_of_a_crate_and_is_used_here() {
     let names = |folder: &str| -> Vec<String> {
         let entries = fs::read_dir(root().join(folder)).unwrap();
         entries
@@ -276,7 +277,7 @@ fn every_event_bears_the_name_of_a_crate_and_is_used_here() {
     for event in events {
         let name = event.strip_suffix(".json").unwrap();
         let its = |one: &String| name.starts_with(&format!("{one}-"));
-        assert!(crates.iter().any(its), "{event} is no function's");
+        assert!(crates.iter().any(its), "no crate has the name of {event}");
         assert!(here.contains(&format!("\"{name}\"")), "{event} is not used");
     }
 }

@@ -1,4 +1,5 @@
-//! The exchange of an authorization code: once for each code, whether the browser brings it or the notice.
+//! The exchange of an authorization code: once for each code, whether the browser or the notice
+//! brings it first.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::world::wire::Cut;
 use crate::world::{World, appid};
 
 #[tokio::test]
-async fn whatever_passes_at_wechat_or_the_table_can_be_tried_again_at_the_same_address() {
+async fn a_passing_fault_of_wechat_or_the_table_can_be_retried_at_the_same_address() {
     let world = World::with_ticket().await;
     let unavailable = StatusCode::SERVICE_UNAVAILABLE;
     let title = "暂时无法完成授权";
@@ -61,7 +62,7 @@ async fn whatever_passes_at_wechat_or_the_table_can_be_tried_again_at_the_same_a
     }
 }
 
-/// In which order the browser and the notice bring one code.
+/// The order in which the browser and the notice bring one code.
 #[derive(Clone, Copy, Debug)]
 enum First {
     Redirect,
@@ -75,7 +76,7 @@ async fn check_one_exchange(first: First) {
     let (back, notice) = world
         .consent_by(&mut browser, "reference=shop-42", appid())
         .await;
-    // WeChat's clock ticks on between the consent and what follows.
+    // WeChat's clock moves on between the consent and the callback.
     world.clock.advance(1);
     let late = Fault::late_answer("api_query_auth", Duration::from_millis(50));
     world.simulator.fault(late);
@@ -108,7 +109,7 @@ async fn check_one_exchange(first: First) {
         Some(text(&row, "refresh_token")),
         world.simulator.authorizer(appid()).unwrap().refresh_token
     );
-    // The notice is done with: there is nothing for the refresher to sweep.
+    // The notice is handled: the refresher finds none.
     world.pass(Duration::from_hours(1)).await;
     assert_eq!(world.refresh().await["notices"], 0);
     assert_eq!(world.wechat_calls("api_query_auth"), 1);
@@ -130,7 +131,7 @@ async fn a_redirect_and_its_notice_at_once_are_one_exchange() {
 }
 
 #[tokio::test]
-async fn two_loads_of_one_page_at_once_both_tell_the_truth() {
+async fn two_loads_of_one_page_at_once_are_one_exchange_and_both_say_connected() {
     let world = World::with_ticket().await;
     let mut browser = Browser::default();
     let (back, _) = world.consent(&mut browser, appid()).await;
@@ -148,14 +149,14 @@ async fn two_loads_of_one_page_at_once_both_tell_the_truth() {
 }
 
 #[tokio::test]
-async fn an_answer_that_got_lost_is_made_good_by_the_notice_while_the_merchant_waits() {
+async fn a_lost_answer_is_repaired_by_the_notice_while_the_merchant_waits() {
     let world = World::with_ticket().await;
     let mut browser = Browser::default();
     let (back, notice) = world.consent(&mut browser, appid()).await;
     let lost = Fault::new("api_query_auth", FaultEffect::AnswerLost);
     world.simulator.fault(lost);
     let noticed = async {
-        // WeChat counts the call whose answer it loses.
+        // WeChat counts a call even if its answer gets lost.
         while world.wechat_calls("api_query_auth") < 2 {
             tokio::task::yield_now().await;
         }
@@ -175,7 +176,7 @@ async fn a_second_authorization_within_a_minute_is_never_answered_with_the_first
         world.clock.advance(30);
         let mut browser = Browser::default();
         let (back, notice) = world.consent(&mut browser, appid()).await;
-        // Which of the two came last, nobody tells.
+        // Without WeChat's answer the functions cannot know which authorization is the newer.
         world.fault("api_get_authorizer_info", FaultEffect::HttpStatus(503));
         world.come_back(&browser, &back).await;
         world.end_faults("api_get_authorizer_info").await;
@@ -190,11 +191,11 @@ async fn a_second_authorization_within_a_minute_is_never_answered_with_the_first
 }
 
 #[tokio::test]
-async fn whoever_withdraws_at_once_is_not_asked_to_authorize_again() {
+async fn a_merchant_who_withdraws_at_once_is_not_asked_to_authorize_again() {
     let world = World::with_ticket().await;
     let consent = world.simulator.authorize_unpushed(appid()).unwrap();
     world.simulator.revoke_unpushed(appid()).unwrap();
-    // The same notice in other words is another one, of the same code.
+    // The same code in a notice with other bytes is another notice.
     for end in ["</xml>", "\n</xml>"] {
         let notice = consent.notice.replace("</xml>", end);
         assert!(world.push_xml(&notice).await.delivered);

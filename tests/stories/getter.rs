@@ -1,4 +1,4 @@
-//! The token getter: what it answers to siblings, and what that costs.
+//! The token getter: what it answers to its callers, and what an answer costs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,7 +133,7 @@ async fn every_way_to_have_no_token_has_its_own_error() {
     world.revoke(appid()).await;
     world.simulator.reset_calls();
     check_code(world.ask(request()).await, "authorization_revoked");
-    // A tombstone that is over is no longer an answer, whether or not DynamoDB has deleted it.
+    // A tombstone that has expired is ignored, even if DynamoDB has not deleted it yet.
     world.pass(HOUR * 24 * 90).await;
     check_code(world.ask(request()).await, "unknown_authorizer");
     assert_eq!(world.new_wechat_calls().len(), 0);
@@ -162,7 +162,7 @@ async fn an_answer_is_good_for_as_long_as_was_asked() {
     world.assert_good(answer["access_token"].as_str().unwrap());
     assert_eq!(world.wechat_calls("api_authorizer_token"), 1);
 
-    // The component's likewise.
+    // The same holds for the component token.
     let component = |secs: u64| json!({ "component": true, "min_valid_secs": secs });
     let before = world.ask(component(0)).await.unwrap();
     world.simulator.reset_calls();
@@ -185,7 +185,7 @@ async fn a_token_is_good_before_and_not_at_its_last_second() {
 }
 
 #[tokio::test]
-async fn only_the_stored_token_is_rotated_when_a_sibling_finds_it_refused() {
+async fn only_the_stored_token_is_rotated_when_a_caller_finds_it_refused() {
     let world = World::with_authorizer().await;
     let rotate = |token: &Value| json!({ "authorizer_appid": appid(), "rotate_if": token });
     let first = world
@@ -214,7 +214,7 @@ async fn only_the_stored_token_is_rotated_when_a_sibling_finds_it_refused() {
     assert_eq!(world.wechat_calls("api_component_token"), 1);
 }
 
-/// Five instances, each asked by twenty callers, all at once; their one answer.
+/// Twenty callers ask each of five instances at once; returns the answer that all of them got.
 async fn ask_at_once(world: &World, request: &Value) -> Value {
     let mut callers = JoinSet::new();
     for _instance in 0..5 {
@@ -270,7 +270,7 @@ async fn a_hundred_callers_who_find_both_tokens_stale_are_one_call_for_each() {
 }
 
 #[tokio::test]
-async fn who_waits_for_a_renewal_that_fails_shares_its_error() {
+async fn callers_that_wait_for_a_renewal_that_fails_share_its_error() {
     let world = World::with_authorizer().await;
     world.pass(HOUR * 2).await;
     world.ask(json!({ "component": true })).await.unwrap();
@@ -294,7 +294,7 @@ async fn who_waits_for_a_renewal_that_fails_shares_its_error() {
     assert_eq!(world.wechat_calls("api_authorizer_token"), 1);
 }
 
-/// Somebody has taken the lease and is gone.
+/// A worker has taken the lease and crashed.
 async fn crash_holding_the_lease(world: &World, pk: &str) {
     let row = world.row(pk).await.unwrap();
     let until = AttributeValue::N((world.clock.now() + 600).to_string());
@@ -306,7 +306,7 @@ async fn crash_holding_the_lease(world: &World, pk: &str) {
 }
 
 #[tokio::test]
-async fn a_holder_who_crashed_keeps_nobody_waiting_longer_than_his_lease() {
+async fn a_crashed_holder_keeps_no_caller_waiting_longer_than_its_lease() {
     let world = World::with_authorizer().await;
     let first = world.token(appid()).await.unwrap();
     world.clock.advance(7000);
@@ -316,7 +316,7 @@ async fn a_holder_who_crashed_keeps_nobody_waiting_longer_than_his_lease() {
     world.simulator.reset_calls();
     let soon = || Deadline::after(Duration::from_millis(400));
     let getter = &world.functions.token_getter;
-    // What is still good is served when waiting has been in vain; what is not, is not.
+    // If waiting brings no renewal, a token that is still good is served, and no other.
     let request = json!({ "authorizer_appid": appid() });
     let answer = getter.handle(&request, soon()).await.unwrap();
     assert_eq!(answer["access_token"], first);
@@ -343,7 +343,7 @@ async fn a_holder_who_crashed_keeps_nobody_waiting_longer_than_his_lease() {
 }
 
 #[tokio::test]
-async fn while_wechat_or_the_table_fails_a_token_that_is_still_good_is_served_to_whom_it_will_do() {
+async fn while_wechat_or_the_table_fails_a_token_that_lasts_long_enough_is_served() {
     let world = World::with_authorizer().await;
     let first = world.token(appid()).await.unwrap();
     let cut_off = world.without_wechat().await;
@@ -368,7 +368,7 @@ async fn while_wechat_or_the_table_fails_a_token_that_is_still_good_is_served_to
     world.clock.advance(200);
     check_code(ask(&cut_off, &default).await, "wechat_unavailable");
 
-    // Nothing has become of the refresh token, and WeChat is back.
+    // The refresh token is unchanged, and WeChat works again.
     let row = world.authorizer_row(appid()).await;
     assert_eq!(text(&row, "refresh_token"), before);
     world.push_ticket().await;

@@ -1,4 +1,5 @@
-//! Signed links: the start page takes those that were signed with the key, and so those of the recipes in `docs/links.md`.
+//! Signed links: the start page takes links that were signed with the key, such as those of the
+//! recipes in `docs/links.md`.
 
 use std::fs;
 use std::path::Path;
@@ -21,8 +22,8 @@ mod recipe;
 
 const SIGNING_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
-/// A secret with the key of the vector in `link.rs`.
-async fn demand_signatures(world: &World) {
+/// Stores a secret with the key of the vector in `link.rs`, so that links must be signed.
+fn demand_signatures(world: &World) {
     let mut secret: Value = serde_json::from_str(&secret(&Settings::example())).unwrap();
     secret["link_signing_key"] = json!(SIGNING_KEY);
     world.emulators.secrets.put(secret.to_string());
@@ -45,7 +46,7 @@ async fn with_a_signing_key_only_links_that_were_signed_and_have_not_expired_lea
     // Made with Python's hmac over `expires=1700000600&reference=shop-42`.
     const SIGNATURE: &str = "c05ddd3b2babe9722f98c4b38a87239ed2f685bcf1c22282208f0be8ce27261d";
     let world = World::with_ticket().await;
-    demand_signatures(&world).await;
+    demand_signatures(&world);
     let functions = Functions::start(&world.parts).await.unwrap();
     let good = format!("reference=shop-42&expires=1700000600&signature={SIGNATURE}");
     check_link(&functions, &good, StatusCode::SEE_OTHER).await;
@@ -74,11 +75,11 @@ async fn with_a_signing_key_only_links_that_were_signed_and_have_not_expired_lea
     check_link(&functions, &good, StatusCode::BAD_REQUEST).await;
     assert_eq!(world.wechat_calls("api_create_preauthcode"), 1);
 
-    // Those who were running before know of the key within five minutes.
+    // Functions that were already running read the key within five minutes.
     check_link(&world.functions, "", StatusCode::BAD_REQUEST).await;
 }
 
-/// Each with a letter that encoders disagree about.
+/// Parameters whose characters encoders disagree about.
 fn parameters() -> [(&'static str, String); 5] {
     [
         (
@@ -96,7 +97,7 @@ fn start_url() -> String {
     format!("https://{HOST}/auth/start")
 }
 
-/// The block of `docs/links.md` in a language that makes links.
+/// The code block of `docs/links.md` in this language that makes links.
 fn block(language: &str) -> String {
     let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/links.md");
     let guide = fs::read_to_string(guide).unwrap();
@@ -109,7 +110,7 @@ fn block(language: &str) -> String {
     found.unwrap().to_owned()
 }
 
-/// What the recipe's code prints when an interpreter runs it; `None`, said aloud, where there is none.
+/// The output of a recipe. If the interpreter is not installed, prints that and returns `None`.
 fn run(interpreter: &str, options: &[&str], code: &str) -> Option<String> {
     let pairs = parameters().map(|(name, value)| (name.to_owned(), Value::from(value)));
     let input = json!([
@@ -131,10 +132,11 @@ fn run(interpreter: &str, options: &[&str], code: &str) -> Option<String> {
     Some(String::from_utf8(ran.stdout).unwrap().trim().to_owned())
 }
 
-/// The link leads to WeChat, with everything that was put into it, and changed it leads nowhere.
+/// Asserts that the link leads to WeChat with all its parameters, and that a changed link is
+/// refused.
 async fn check(link: &str) {
     let world = World::with_ticket().await;
-    demand_signatures(&world).await;
+    demand_signatures(&world);
     let functions = Functions::start(&world.parts).await.unwrap();
     let click = async |address: &str| {
         let request = Browser::default().request("POST", address);

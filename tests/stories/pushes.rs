@@ -1,4 +1,4 @@
-//! What the auth-event URL takes and what it refuses.
+//! Which pushes the auth-event URL takes, and which it refuses.
 
 use component_api::id::ComponentAppId;
 use component_core::push::cipher::{self, AesKey};
@@ -20,7 +20,7 @@ mod unsigned;
 
 const SUCCESS: &str = "success";
 
-/// The same for every way in which a push can be wrong.
+/// The answer to every push that is refused.
 const REFUSED: &str = "this push is not accepted";
 
 const NOT_STORED: &str = "this push could not be stored, send it again";
@@ -30,7 +30,7 @@ const NONCE: &str = "987654321";
 /// Another component's id.
 const FOREIGN: &str = "wxfedcba9876543210";
 
-/// What the receiver answered.
+/// The ticket receiver's answer.
 #[derive(Debug, PartialEq)]
 struct Answer {
     status: u16,
@@ -63,7 +63,7 @@ async fn check_accepted(world: &World, what: &str, query: &str, body: impl Into<
     assert_eq!(answered, answer(200, SUCCESS), "{what}");
 }
 
-/// It is refused with this status, and the table is as it was.
+/// Asserts that a push is refused with this status, and that the table is unchanged.
 async fn check_refused(world: &World, what: &str, query: &str, body: impl Into<Body>, status: u16) {
     let before = world.rows().await;
     let answered = post(&world.functions, query, body).await;
@@ -71,7 +71,7 @@ async fn check_refused(world: &World, what: &str, query: &str, body: impl Into<B
     assert_eq!(world.rows().await, before, "{what}");
 }
 
-/// The notice of a ticket, made for the example's component.
+/// The plain text of a ticket push for the example's component.
 fn ticket(value: &str, create_time: u64) -> String {
     let component = Settings::example().component_appid;
     format!(
@@ -81,7 +81,7 @@ fn ticket(value: &str, create_time: u64) -> String {
     )
 }
 
-/// The cipher text of anything, for any component, under the example's key.
+/// Encrypts any plain text for any component, under the example's key.
 fn encrypt(plain: &[u8], component: &str) -> String {
     encrypt_under(&Settings::example(), plain, component)
 }
@@ -99,7 +99,7 @@ fn envelope(encrypt: &str) -> String {
     )
 }
 
-/// The query that proves `encrypt` under the example's token.
+/// The query that signs `encrypt` with the example's token.
 fn query(timestamp: &str, nonce: &str, encrypt: &str) -> String {
     query_under(&Settings::example(), timestamp, nonce, encrypt)
 }
@@ -110,12 +110,12 @@ fn query_under(settings: &Settings, timestamp: &str, nonce: &str, encrypt: &str)
     format!("timestamp={timestamp}&nonce={nonce}&encrypt_type=aes&msg_signature={proof}")
 }
 
-/// A query that is good when a world begins.
+/// A query with a valid signature and the time at which a world begins.
 fn signed(encrypt: &str) -> String {
     query(&BEGINNING.to_string(), NONCE, encrypt)
 }
 
-/// A push as WeChat makes it while these are the console's keys.
+/// A push as WeChat seals it under these keys of the console.
 fn seal_under(settings: &Settings, plain: &str, now: u64) -> SealedPush {
     let encrypt = encrypt_under(settings, plain.as_bytes(), &settings.component_appid);
     SealedPush {
@@ -124,13 +124,13 @@ fn seal_under(settings: &Settings, plain: &str, now: u64) -> SealedPush {
     }
 }
 
-/// The value of one of a query's parameters.
+/// The value of a parameter of a query.
 fn value<'a>(query: &'a str, name: &str) -> &'a str {
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     pairs.find(|(key, _)| *key == name).unwrap().1
 }
 
-/// The ticket that stands in the table, and its time.
+/// The stored ticket, and its time.
 async fn stored_ticket(world: &World) -> Option<(String, u64)> {
     let row = world.row("component#ticket").await?;
     Some((

@@ -1,4 +1,4 @@
-//! The daily run of the authorizer sync: what WeChat's list says becomes the table's.
+//! The daily run of the authorizer sync, which compares the table with WeChat's list.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn summary(listed: u64, changed: u64, absent: u64, unusable: u64) -> Value {
     })
 }
 
-/// Exchanges a code as somebody would who crashes right after it.
+/// Exchanges a code as a function does that crashes right after the call.
 async fn exchange_and_crash(world: &World, component: &str, code: &str) {
     let url = format!(
         "{}/cgi-bin/component/api_query_auth?component_access_token={component}",
@@ -63,7 +63,7 @@ fn row_key() -> String {
 #[tokio::test]
 async fn an_empty_table_is_a_working_stack_again_after_one_run_over_2000_authorizers() {
     const ACCOUNTS: u64 = 2000;
-    /// Every so many there is one whose code was never exchanged: WeChat lists it without a refresh token.
+    /// One in so many codes was never exchanged: WeChat lists the account without a refresh token.
     const WITHOUT: u64 = 125;
     let log = Log::listen();
     let world = World::with_ticket().await;
@@ -99,7 +99,7 @@ async fn an_empty_table_is_a_working_stack_again_after_one_run_over_2000_authori
         }
     }
 
-    // What is fine is not written again.
+    // A row that is right is not written again.
     world.wire.calls();
     let done = sync.handle(&json!({}), enough).await.unwrap();
     assert_eq!(done, summary(ACCOUNTS, 0, 0, ACCOUNTS / WITHOUT));
@@ -138,7 +138,7 @@ async fn an_empty_list_is_no_reason_to_delete_anything() {
         "api_get_authorizer_list",
         FaultEffect::Body(r#"{"total_count":0,"list":[]}"#.to_owned()),
     );
-    // Absent from the list twice, and yet authorized when WeChat is asked for it by name.
+    // The list lacks the account twice, but WeChat says "authorized" when it is asked by name.
     assert_eq!(world.reconcile().await.unwrap(), summary(0, 0, 1, 0));
     world.end_faults("api_get_authorizer_list").await;
     assert_eq!(world.rows().await, before);
@@ -160,13 +160,13 @@ async fn an_authorization_whose_notice_got_lost_is_taken_from_the_list() {
     assert!(!row.contains_key("ttl"));
     world.assert_good(&world.token(appid()).await.unwrap());
 
-    // The same without a revocation between: the tokens in the row are of the authorization before.
+    // The same without a revocation: the tokens in the row belong to the authorization before.
     world.clock.advance(60);
     let consent = world.simulator.authorize_unpushed(appid()).unwrap();
     exchange_and_crash(&world, &component, &consent.auth_code).await;
     assert_eq!(world.reconcile().await.unwrap(), summary(1, 1, 0, 0));
     world.assert_good(&world.token(appid()).await.unwrap());
-    // The notice after all, late: it changes nothing for the worse.
+    // The notice comes late, and the token still works.
     world.push_xml(&consent.notice).await;
     world.deliver().await;
     world.assert_good(&world.token(appid()).await.unwrap());
@@ -181,7 +181,8 @@ async fn a_revocation_whose_notice_got_lost_is_taken_from_the_list() {
     world.simulator.revoke_unpushed(appid()).unwrap();
     world.simulator.reset_calls();
     assert_eq!(world.reconcile().await.unwrap(), summary(1, 0, 1, 0));
-    // Once to compare, once to make sure, and once more by name.
+    // The list is read to compare, again to make sure, and a third time when WeChat is asked by
+    // name.
     assert_eq!(world.wechat_calls("api_get_authorizer_list"), 3);
     assert_eq!(world.wechat_calls("api_get_authorizer_info"), 1);
     let refused = world.token(appid()).await.unwrap_err();
@@ -191,7 +192,8 @@ async fn a_revocation_whose_notice_got_lost_is_taken_from_the_list() {
     assert!(row.contains_key("refresh_token"));
     world.assert_good(&world.token(other).await.unwrap());
     assert_eq!(world.reconcile().await.unwrap(), summary(1, 0, 0, 0));
-    // Who comes back is welcome, even if he had left in the very second of his first authorization as far as we know.
+    // An account that was revoked can authorize again, even if the date of the revocation is
+    // unknown.
     world.clock.advance(60);
     world.authorize(appid()).await;
     world.assert_good(&world.token(appid()).await.unwrap());
@@ -216,7 +218,7 @@ async fn a_refresh_token_that_the_row_has_lost_comes_back() {
     assert_eq!(text(&row, "refresh_token"), live);
     world.assert_good(&world.token(appid()).await.unwrap());
 
-    // One that the row has and WeChat does not name is kept beside.
+    // A refresh token that WeChat does not name is also kept.
     let other = AttributeValue::S("refreshtoken@@@other".to_owned());
     world.set(&row_key(), "refresh_token", other).await;
     assert_eq!(world.reconcile().await.unwrap(), summary(1, 1, 0, 0));
@@ -251,7 +253,7 @@ async fn a_run_deletes_nothing_and_writes_nothing_that_is_fine() {
 }
 
 #[tokio::test]
-async fn a_run_that_the_table_cuts_off_is_made_good_by_the_next() {
+async fn a_run_that_the_table_cuts_off_is_completed_by_the_next() {
     let world = World::with_ticket().await;
     let component = component_token(&world).await;
     for appid in DEMO_APPIDS {
@@ -304,7 +306,7 @@ async fn a_row_that_fails_costs_no_other_its_turn() {
 }
 
 #[tokio::test]
-async fn what_wechat_has_against_the_component_ends_the_run() {
+async fn a_refusal_of_the_component_ends_the_run() {
     let world = World::with_ticket().await;
     for appid in DEMO_APPIDS {
         world.authorize(appid).await;
@@ -319,7 +321,7 @@ async fn what_wechat_has_against_the_component_ends_the_run() {
     assert_eq!(refused.code(), "wechat_rejected");
     assert_eq!(world.wechat_calls("api_get_authorizer_info"), 1);
     world.end_faults("api_get_authorizer_info").await;
-    // One account's trouble does not.
+    // A failure of one account does not end the run.
     world.fault("api_get_authorizer_info", FaultEffect::Errcode(48001));
     world.simulator.reset_calls();
     assert!(world.reconcile().await.is_err());
@@ -329,10 +331,10 @@ async fn what_wechat_has_against_the_component_ends_the_run() {
 }
 
 #[tokio::test]
-async fn an_authorization_that_nobody_exchanged_ends_the_trust_in_the_one_before() {
+async fn an_authorization_that_was_never_exchanged_ends_the_trust_in_the_one_before() {
     let world = World::with_authorizer().await;
     world.clock.advance(3600);
-    // Neither its notice nor its redirect ever comes.
+    // Neither the notice nor the redirect of this authorization ever comes.
     drop(world.simulator.authorize_unpushed(appid()).unwrap());
     world.pass(HOUR / 12).await;
     world.reconcile().await.unwrap();

@@ -1,4 +1,5 @@
-//! The vendor's own name for an account ends on the account's row, whoever brings it and in whatever order.
+//! The reference of a link, which is the vendor's own name for an account: it ends in the account's
+//! row, in whatever order browser and notice come.
 
 use serde_json::json;
 
@@ -6,7 +7,7 @@ use crate::world::browser::Browser;
 use crate::world::rows::text;
 use crate::world::{World, appid};
 
-/// A merchant's way by one link, from the click to WeChat's consent.
+/// One merchant's way by one link, from the click to WeChat's consent.
 struct Way {
     browser: Browser,
     back: String,
@@ -40,7 +41,7 @@ async fn reference(world: &World) -> String {
 }
 
 #[tokio::test]
-async fn a_merchant_who_never_comes_back_is_known_by_the_vendors_name_too() {
+async fn the_notice_of_a_merchant_who_never_comes_back_stores_the_reference() {
     let world = World::with_ticket().await;
     let way = go(&world, "%E5%BA%97+42").await;
     way.notice(&world).await;
@@ -48,7 +49,7 @@ async fn a_merchant_who_never_comes_back_is_known_by_the_vendors_name_too() {
 }
 
 #[tokio::test]
-async fn the_refresher_brings_the_name_with_a_notice_that_the_stream_did_not() {
+async fn the_refresher_stores_the_reference_of_a_notice_that_the_stream_missed() {
     let world = World::with_ticket().await;
     let way = go(&world, "shop-42").await;
     assert!(world.push_xml(&way.notice).await.delivered);
@@ -57,7 +58,8 @@ async fn the_refresher_brings_the_name_with_a_notice_that_the_stream_did_not() {
     assert_eq!(reference(&world).await, "shop-42");
 }
 
-/// Each step of two merchants' ways by two links for one account, of which the second authorization is the newer.
+/// The steps of two merchants who authorize one account by two links; the second authorization is
+/// the newer.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     FirstBack,
@@ -67,7 +69,7 @@ enum Step {
 }
 
 #[tokio::test]
-async fn of_two_links_for_one_account_the_newer_authorizations_name_stays() {
+async fn of_two_links_for_one_account_the_newer_authorizations_reference_stays() {
     use Step::{FirstBack, FirstNotice, SecondBack, SecondNotice};
     for steps in [
         [FirstBack, FirstNotice, SecondBack, SecondNotice],
@@ -116,7 +118,7 @@ async fn the_order_of_the_consents_counts_and_not_that_of_the_clicks() {
 }
 
 #[tokio::test]
-async fn an_authorization_by_a_link_without_a_name_leaves_the_one_that_is_there() {
+async fn an_authorization_by_a_link_without_a_reference_keeps_the_stored_one() {
     let world = World::with_ticket().await;
     let way = go(&world, "shop-42").await;
     way.notice(&world).await;
@@ -128,7 +130,7 @@ async fn an_authorization_by_a_link_without_a_name_leaves_the_one_that_is_there(
 }
 
 #[tokio::test]
-async fn a_notice_whose_code_was_spent_brings_the_name_with_the_token_that_wechat_lists() {
+async fn a_notice_whose_code_was_spent_stores_the_reference_with_the_token_that_wechat_lists() {
     use wechat_simulator::{Fault, FaultEffect};
     let world = World::with_ticket().await;
     let way = go(&world, "shop-42").await;

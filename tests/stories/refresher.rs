@@ -13,7 +13,7 @@ use crate::world::{World, appid, deadline};
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Authorizers that all stand in one shard of the index.
+/// Authorizes accounts that share one shard of the index.
 async fn authorize_many(world: &World, numbers: std::ops::Range<u64>) -> Vec<String> {
     let appids: Vec<String> = numbers.map(|n| format!("wx{:016x}", n * 16)).collect();
     for appid in &appids {
@@ -40,7 +40,7 @@ async fn only_what_is_due_is_renewed_whatever_the_event_says() {
     world.pass(HOUR).await;
     let late = authorize_many(&world, 5..8).await;
     assert_eq!(world.refresh().await, summary(0, 0, 0, None));
-    // 30 minutes before the end, or up to 10 more: by now for the first, in an hour for the others.
+    // Tokens are due 30 to 40 minutes before they expire: the first one now, the others in an hour.
     world.pass(HOUR / 2).await;
     world.simulator.reset_calls();
     let scheduled = json!({ "source": "aws.scheduler", "detail-type": "Scheduled Event" });
@@ -80,7 +80,7 @@ async fn authorizers_that_came_together_do_not_stay_together() {
 }
 
 #[tokio::test]
-async fn what_befalls_the_component_stops_a_run_at_once_and_the_next_one_resumes() {
+async fn a_refusal_of_the_component_stops_a_run_at_once_and_the_next_one_resumes() {
     let world = World::with_ticket().await;
     let appids = authorize_many(&world, 1..21).await;
     for errcode in [45009, 45011, 61004, 61005, 61006, 40001] {
@@ -93,12 +93,12 @@ async fn what_befalls_the_component_stops_a_run_at_once_and_the_next_one_resumes
         assert_eq!(done["stopped"], "wechat_rejected", "{errcode}");
         assert_eq!(done["renewed"], 0);
         let calls = world.wechat_calls("api_authorizer_token");
-        // Those that were under way at the same time; each twice if the component token was the trouble.
+        // Calls already in flight are made. If the component token was refused, each is made twice.
         let at_once = if errcode == 40001 { 16 } else { 8 };
         assert!((1..=at_once).contains(&calls), "{errcode}: {calls} calls");
         world.end_faults("api_authorizer_token").await;
         world.end_faults("api_authorizer_token").await;
-        // Nobody is put off for what was not his fault.
+        // A refusal of the component puts no authorizer off.
         assert_eq!(world.refresh().await, summary(20, 0, 0, None), "{errcode}");
     }
     for appid in &appids {
@@ -128,7 +128,7 @@ async fn without_a_component_token_no_authorizer_is_tried() {
 }
 
 #[tokio::test]
-async fn one_authorizer_in_trouble_is_put_off_and_stops_nobody() {
+async fn one_failing_authorizer_is_put_off_and_stops_no_other() {
     let world = World::with_ticket().await;
     let appids = authorize_many(&world, 1..7).await;
     world.pass(HOUR * 2).await;
@@ -142,7 +142,7 @@ async fn one_authorizer_in_trouble_is_put_off_and_stops_nobody() {
         }
     }
     let troubled = troubled.unwrap();
-    // Each failure puts it off for longer, and for no longer than half an hour.
+    // Each failure doubles the backoff, up to half an hour.
     let mut longest = 0;
     for failures in 1..=8_u64 {
         let row = world.authorizer_row(troubled).await;
@@ -155,7 +155,7 @@ async fn one_authorizer_in_trouble_is_put_off_and_stops_nobody() {
         world.clock.advance(wait - 1);
         assert_eq!(world.refresh().await["failed"], 0);
         world.clock.advance(1);
-        // Those who came after it are due again by now; they are well.
+        // The other authorizers are due again by now; renew them.
         for other in &appids {
             if other != troubled {
                 world.token(other).await.unwrap();
@@ -183,7 +183,7 @@ async fn a_notice_that_the_stream_did_not_bring_is_swept() {
     let other = wechat_simulator::DEMO_APPIDS[1];
     let authorized = world.simulator.authorize_unpushed(other).unwrap();
     assert!(world.push_xml(&authorized.notice).await.delivered);
-    // The stream has a minute for them.
+    // The refresher leaves notices to the stream for a minute.
     world.clock.advance(58);
     assert_eq!(world.refresh().await, summary(0, 0, 0, None));
     world.clock.advance(2);
@@ -193,7 +193,7 @@ async fn a_notice_that_the_stream_did_not_bring_is_swept() {
     world.assert_good(&world.token(other).await.unwrap());
     world.pass(HOUR).await;
     assert_eq!(world.refresh().await, summary(0, 0, 0, None));
-    // And when the stream brings them after all, they are known.
+    // If the stream brings the notices after all, they are already handled.
     world.simulator.reset_calls();
     world.deliver().await;
     assert_eq!(world.wechat_calls("api_query_auth"), 0);
@@ -227,7 +227,7 @@ async fn a_notice_that_fails_is_tried_again_while_its_code_lives() {
 #[tokio::test]
 async fn when_no_ticket_comes_for_25_minutes_wechat_is_asked_once_in_15() {
     let world = World::with_ticket().await;
-    // What WeChat pushes does not come through.
+    // WeChat's pushes do not arrive.
     let door = format!("{}/lost", world.parts.wechat_url);
     world.simulator.set_events_url(&door);
     let mut asked_at = Vec::new();
@@ -275,7 +275,7 @@ async fn a_run_whose_time_is_up_stops_without_an_error() {
     assert_eq!(done["renewed"], 0);
     assert_eq!(world.wechat_calls("api_authorizer_token"), 0);
 
-    // Time for some: WeChat takes its own for each.
+    // There is time for some authorizers: WeChat answers each call late.
     world.ask(json!({ "component": true })).await.unwrap();
     let slow = Fault::delay("api_authorizer_token", Duration::from_millis(300));
     world.simulator.fault(slow.times(20));

@@ -1,4 +1,4 @@
-//! Two stacks on one component, which end each other's tokens: each says so.
+//! Two stacks on one component end each other's tokens: each of them logs it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,8 @@ use crate::world::{World, deadline};
 
 const COMPLAINT: &str = "somebody else renews the tokens of this component";
 
-/// The same component once more, on a table of its own: a test stack beside the one in production.
+/// A second stack for the same component, with a table of its own, such as a test stack next to
+/// production.
 async fn another_stack(world: &World) -> Arc<Functions> {
     let connector = component_core::http::connector(world.http.clone());
     let settings = Settings::example();
@@ -29,7 +30,7 @@ async fn another_stack(world: &World) -> Arc<Functions> {
     Arc::new(Functions::start(&parts).await.unwrap())
 }
 
-/// WeChat pushes to one address; whoever runs two stacks passes its pushes on.
+/// WeChat pushes to one address only, so the operator of two stacks forwards the pushes.
 async fn pass_the_ticket_on(world: &World, other: &Functions) {
     let ticket = world.row("component#ticket").await.unwrap();
     let plain = format!(
@@ -52,7 +53,7 @@ async fn two_stacks_that_end_each_others_tokens_are_named_in_the_log_of_both() {
     pass_the_ticket_on(&world, &other).await;
     assert_eq!(log.lines(COMPLAINT), [""; 0]);
     for stack in [&other, &world.functions] {
-        // One renews; five minutes later WeChat refuses what the other has.
+        // One stack renews. Five minutes later WeChat refuses the token of the other.
         let need = Need::lasting(Duration::from_secs(7199));
         let renewed = stack
             .token_refresher
@@ -78,7 +79,7 @@ async fn two_stacks_that_end_each_others_tokens_are_named_in_the_log_of_both() {
 async fn a_stack_whose_own_answers_get_lost_does_not_suspect_another() {
     let log = Log::listen();
     let world = World::with_authorizer().await;
-    // WeChat gives new tokens that nobody hears of: the one before dies in five minutes.
+    // WeChat issues tokens whose answers get lost; the token before expires in five minutes.
     world.fault("api_component_token", FaultEffect::AnswerLost);
     world.pass(Duration::from_secs(6301)).await;
     world.refresh().await;

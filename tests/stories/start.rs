@@ -13,7 +13,7 @@ const WECHAT: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) Mob
 
 const MAX_PAGE_BYTES: usize = 15_000;
 
-/// The mark of WeChat's own error page, if that is what it shows to somebody who comes from `entry`.
+/// The error of WeChat's page, if WeChat refuses a browser that comes from `entry`.
 async fn refused_by_wechat(world: &World, page: &str, entry: &str) -> Option<String> {
     let get = world.http.get(page).header(header::REFERER, entry);
     let html = get.send().await.unwrap().text().await.unwrap();
@@ -76,7 +76,7 @@ async fn start_page(functions: &Functions, agent: Option<&'static str>, query: &
     page.into_body()
 }
 
-/// What a phone reads from the QR code on a page.
+/// The text that a phone reads from the QR code on a page.
 fn scanned(page: &str) -> String {
     let part = |from: &str, to: &str| page.split_once(from).unwrap().1.split(to).next().unwrap();
     let size: usize = part("viewBox=\"0 0 ", " ").parse().unwrap();
@@ -96,7 +96,7 @@ fn scanned(page: &str) -> String {
             }
         }
     }
-    // As a camera sees it: several pixels to a module.
+    // Several pixels to a module, as a camera sees it.
     let scale = 4;
     let mut seen = rqrr::PreparedImage::prepare_from_bitmap(size * scale, size * scale, |x, y| {
         dark[y / scale][x / scale]
@@ -140,7 +140,7 @@ async fn on_a_phone_the_page_has_no_code_and_outside_wechat_says_how_to_get_ther
 }
 
 #[tokio::test]
-async fn the_page_says_where_the_way_ends() {
+async fn the_start_page_names_the_host_that_the_merchant_returns_to() {
     let world = World::with_ticket().await;
     let query = "return_to=https%3A%2F%2Fshop.example%2Fdone";
     let page = start_page(&world.functions, None, query).await;
@@ -185,7 +185,7 @@ async fn a_vendor_is_recognized_on_every_page() {
     }
 }
 
-/// Everything that a browser would load.
+/// Asserts that a page makes the browser load nothing.
 #[track_caller]
 fn check_loads_nothing(page: &Response<String>) {
     let body = page.body();
@@ -202,7 +202,7 @@ fn check_loads_nothing(page: &Response<String>) {
 #[tokio::test]
 async fn every_page_is_small_and_loads_nothing() {
     let world = World::with_ticket().await;
-    // The longest address that has a QR code, whose bytes make the largest.
+    // The longest address that has a QR code: its bytes make the largest page.
     let longest = format!(
         "return_to=https://shop.example/&reference={}",
         "x".repeat(128)
@@ -287,7 +287,7 @@ async fn a_click_on_any_phone_leads_to_the_mobile_link() {
 }
 
 #[tokio::test]
-async fn what_a_link_asks_for_reaches_wechat_and_whose_it_is_does_not() {
+async fn the_parameters_of_a_link_reach_wechat_and_its_reference_does_not() {
     let world = World::with_ticket().await;
     let query = "auth_type=6&biz_appid=wx1a2b3c4d5e6f7081&category_id_list=1%7C2%7C30&reference=%E5%BA%97+42&utm_source=mail";
     let clicked = world.click(&mut Browser::default(), query).await;
@@ -377,7 +377,7 @@ async fn the_cookie_is_ours_alone_and_stays_for_a_second_click() {
     assert!(!cookie.contains("Domain"));
     let again = world.click(&mut browser, "").await;
     assert_eq!(head(&again, "set-cookie"), cookie);
-    // The table knows the browser by a hash, and nobody else gets its cookie.
+    // The table stores a hash of the cookie, and another browser gets another cookie.
     for row in world.rows().await.values() {
         assert!(!format!("{row:?}").contains(value));
     }
@@ -398,7 +398,7 @@ async fn without_a_ticket_or_wechat_a_click_says_to_try_again() {
     let page = cut_off.handle(request, deadline()).await;
     check_page(&page, StatusCode::SERVICE_UNAVAILABLE, "暂时无法前往微信");
     assert!(!page.headers().contains_key(header::SET_COOKIE));
-    // The button is there again, and may lead to WeChat.
+    // The page has the button again, which may lead to WeChat.
     let again = "<form method=\"post\"><button>重试</button></form>";
     assert!(page.body().contains(again), "{}", page.body());
     let policy = head(&page, "content-security-policy");

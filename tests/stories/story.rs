@@ -17,13 +17,13 @@ async fn an_authorizer_lives_from_the_first_ticket_to_its_second_authorization()
     let refused = world.ask(json!({ "component": true })).await.unwrap_err();
     assert_eq!(refused.code(), "no_verify_ticket");
 
-    // A ticket comes, and with it the component token.
+    // WeChat pushes a ticket, and the component token follows.
     world.push_ticket().await;
     let component = world.ask(json!({ "component": true })).await.unwrap();
     let component = component["access_token"].as_str().unwrap().to_owned();
     assert!(world.simulator.component_token_works(&component));
 
-    // A merchant clicks, consents and comes back; the notice comes later and changes nothing.
+    // The merchant clicks, consents and comes back; the notice comes later and changes nothing.
     let mut browser = Browser::default();
     let (back, notice) = world.consent(&mut browser, appid()).await;
     let result = world.come_back(&browser, &back).await;
@@ -36,7 +36,8 @@ async fn an_authorizer_lives_from_the_first_ticket_to_its_second_authorization()
     assert_eq!(world.wechat_calls("api_query_auth"), 1);
     assert_eq!(world.token(appid()).await.unwrap(), first);
 
-    // Two hours pass: the refresher renews before the token dies, and the getter when nobody did.
+    // Two hours pass: the refresher renews before the token expires, and the getter renews a token
+    // that has expired.
     world.pass(HOUR * 3 / 2).await;
     assert_eq!(world.refresh().await["renewed"], 1);
     let second = world.token(appid()).await.unwrap();
@@ -57,7 +58,7 @@ async fn an_authorizer_lives_from_the_first_ticket_to_its_second_authorization()
     assert!(calls.contains_key("api_authorizer_token"));
     assert_eq!(world.wechat_calls("api_authorizer_token"), 0);
 
-    // And authorizes again.
+    // The merchant authorizes again.
     let (back, notice) = world.consent(&mut browser, appid()).await;
     assert_eq!(
         world.come_back(&browser, &back).await.status(),

@@ -1,4 +1,4 @@
-//! Who waits for what, and for how long.
+//! How long callers and flows wait, and for what.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use wechat_simulator::{Fault, FaultEffect};
 use crate::world::rows::number;
 use crate::world::{World, appid};
 
-/// The world's waiting is fifty times as fast as its clock.
+/// The functions wait fifty times as fast as the world's clock.
 const PACE: u64 = 50;
 
 #[tokio::test]
@@ -31,7 +31,7 @@ async fn what_wechat_has_just_refused_is_not_asked_again_for_each_caller() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_lasts_is_tried_ever_more_seldom_and_its_end_is_found_by_the_schedule() {
+async fn a_lasting_refusal_is_retried_with_backoff_and_the_schedule_finds_its_end() {
     let world = World::with_authorizer().await;
     for (endpoint, request) in [
         ("api_component_token", json!({ "component": true })),
@@ -83,7 +83,7 @@ async fn a_refused_ticket_is_sent_again_by_the_schedule_alone_until_it_is_pushed
     assert_eq!(world.wechat_calls(ENDPOINT), 1);
     assert_eq!(world.refresh().await["stopped"], "no_verify_ticket");
     assert_eq!(world.wechat_calls(ENDPOINT), 2);
-    // The very same ticket.
+    // WeChat pushes the same ticket again.
     world.push_ticket().await;
     world.ask(json!({ "component": true })).await.unwrap();
     assert_eq!(world.wechat_calls(ENDPOINT), 3);
@@ -105,7 +105,7 @@ async fn a_token_that_is_still_good_costs_no_call_a_caller_while_wechat_refuses(
 }
 
 #[tokio::test]
-async fn whoever_has_a_token_that_is_still_good_waits_three_seconds_for_a_wechat_that_hangs() {
+async fn a_caller_with_a_token_that_is_still_good_waits_three_seconds_for_a_wechat_that_hangs() {
     let world = World::with_authorizer().await;
     let first = world.token(appid()).await.unwrap();
     world.clock.advance(6950);
@@ -136,7 +136,7 @@ async fn a_promise_of_validity_holds_for_a_replaced_token_too() {
 }
 
 #[tokio::test]
-async fn an_exchange_that_died_holds_its_code_back_for_seconds_however_long_it_might_have_run() {
+async fn a_crashed_exchange_holds_its_code_for_seconds_however_late_its_deadline() {
     let world = World::with_ticket().await;
     let consent = world.simulator.authorize_unpushed(appid()).unwrap();
     world.push_xml(&consent.notice).await;
@@ -161,7 +161,7 @@ async fn an_exchange_that_died_holds_its_code_back_for_seconds_however_long_it_m
     let held_back = number(&row, "lease_until") - world.clock.now();
     assert!(held_back <= 24 * PACE, "{held_back}");
 
-    // The next one to bring it finds it free, and still good.
+    // The next worker finds the code free, and WeChat still takes it.
     world.clock.advance(held_back);
     world.sync(&batch).await.unwrap();
     world.assert_good(&world.token(appid()).await.unwrap());
@@ -176,7 +176,7 @@ async fn a_denial_during_which_the_notice_arrives_is_told_at_once() {
     world.simulator.revoke_unpushed(appid()).unwrap();
     world.clock.advance(7200);
     world.push_ticket().await;
-    // The notice is taken while WeChat is being asked for the token.
+    // The notice is handled while WeChat is asked for the token.
     let slow = Fault::delay("api_authorizer_token", Duration::from_millis(400));
     world.simulator.fault(slow);
     let asked = Instant::now();

@@ -1,4 +1,4 @@
-//! A merchant's browser, and what it is shown.
+//! The merchant's browser, and checks of what it shows.
 
 use http::{HeaderMap, StatusCode, header};
 use lambda_http::{Body, Request, Response};
@@ -8,7 +8,7 @@ use super::{HOST, World, deadline};
 
 pub(crate) const ENGLISH: &str = "en-GB,en;q=0.9,zh;q=0.5";
 
-/// A merchant's browser: it keeps our cookie.
+/// The merchant's browser: it keeps the cookie of the start page.
 #[derive(Clone, Default)]
 pub(crate) struct Browser {
     pub(crate) cookie: Option<String>,
@@ -40,7 +40,7 @@ impl Browser {
 }
 
 impl World {
-    /// A merchant's click on the start page.
+    /// The merchant clicks on the start page.
     pub(crate) async fn click(&self, browser: &mut Browser, query: &str) -> Response<String> {
         let request = browser.request("POST", &format!("/auth/start?{query}"));
         let response = self.functions.auth_start.handle(request, deadline()).await;
@@ -48,7 +48,7 @@ impl World {
         response
     }
 
-    /// A browser at an address of ours that WeChat sent it to.
+    /// The merchant's browser loads the callback address to which WeChat sent it.
     pub(crate) async fn come_back(&self, browser: &Browser, address: &str) -> Response<String> {
         let request = browser.request("GET", address);
         self.functions
@@ -57,12 +57,13 @@ impl World {
             .await
     }
 
-    /// From the click to where WeChat sends the browser; WeChat's notice of it is not pushed but returned.
+    /// From the click to WeChat's redirect: the address of the callback, and WeChat's notice, which
+    /// is not pushed.
     pub(crate) async fn consent(&self, browser: &mut Browser, appid: &str) -> (String, String) {
         self.consent_by(browser, "", appid).await
     }
 
-    /// The same by a link with this query.
+    /// As [`World::consent`], by a link with this query.
     pub(crate) async fn consent_by(
         &self,
         browser: &mut Browser,
@@ -107,7 +108,7 @@ pub(crate) fn head<'a>(response: &'a Response<String>, name: &str) -> &'a str {
     value.to_str().unwrap()
 }
 
-/// What every page must be, whatever it says; nothing of it is a secret.
+/// What holds for every page; no page holds a secret.
 #[track_caller]
 pub(crate) fn check_page(response: &Response<String>, status: StatusCode, title: &str) {
     let body = response.body();
@@ -122,7 +123,7 @@ pub(crate) fn check_page(response: &Response<String>, status: StatusCode, title:
     assert_eq!(head(response, "x-content-type-options"), "nosniff");
     let policy = head(response, "content-security-policy");
     assert!(policy.starts_with("default-src 'none'; "), "{policy}");
-    // Tickets, codes and refresh tokens all have the one mark, access tokens the other.
+    // Tickets, codes and refresh tokens share the first mark, access tokens have the last.
     for mark in ["@@@", "%40%40%40", "73_"] {
         assert!(!body.contains(mark), "{body}");
     }

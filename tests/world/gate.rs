@@ -1,4 +1,5 @@
-//! What stands between a process and the world outside it: sees each call, and kills on order.
+//! The gate between a process and AWS and WeChat: it sees each call, and kills the process on
+//! order.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -18,27 +19,27 @@ use tokio::net::TcpListener;
 use crate::world::World;
 use crate::world::processes::Process;
 
-/// AWS and WeChat at one address.
+/// AWS and WeChat at one address, in front of a world.
 pub(crate) struct Gate {
     pub(crate) url: String,
     watch: Arc<Watch>,
 }
 
-/// When a process is to be killed.
+/// The moment at which a process is killed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KillPoint {
-    /// By which of its calls, from 0.
+    /// The number of the call, from 0.
     pub(crate) call: usize,
     pub(crate) phase: Phase,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Phase {
-    /// The call has come, and nothing has happened.
+    /// The call has arrived, and has no effect.
     Before,
-    /// It has taken effect, and its answer never arrives.
+    /// The call takes effect, and its answer never arrives.
     Effect,
-    /// It is answered, and so much time has passed.
+    /// The call is answered, and so much time has passed since.
     After(Duration),
 }
 
@@ -52,7 +53,7 @@ struct Seen {
     struck: Option<String>,
 }
 
-/// What is behind the gate on AWS's side.
+/// The emulators behind the gate.
 struct Aws {
     http: reqwest::Client,
     dynamodb_url: String,
@@ -62,7 +63,7 @@ struct Aws {
 const MAX_BODY_LEN: usize = 1024 * 1024;
 
 impl Gate {
-    /// Opens one before a world.
+    /// Opens a gate in front of a world.
     pub(crate) async fn open(world: &World) -> Self {
         let aws = Aws {
             http: world.http.clone(),
@@ -81,24 +82,25 @@ impl Gate {
         Self { url, watch }
     }
 
-    /// Kills a process there and then, counted from its next call on.
+    /// Kills a process at this point; calls count from now.
     pub(crate) fn kill(&self, victim: Arc<Process>, point: KillPoint) {
         let mut seen = self.watch.0.lock().unwrap();
         seen.calls.clear();
         seen.order = Some((point, victim));
     }
 
-    /// The call by which a process was killed.
+    /// The call at which the process was killed.
     pub(crate) fn struck(&self) -> Option<String> {
         self.watch.0.lock().unwrap().struck.clone()
     }
 
-    /// The calls since the last look, or since the order to kill: `PutItem authorizer`, `api_query_auth`.
+    /// The calls since the last look or the order to kill, such as `PutItem authorizer` or
+    /// `api_query_auth`.
     pub(crate) fn calls(&self) -> Vec<String> {
         std::mem::take(&mut self.watch.0.lock().unwrap().calls)
     }
 
-    /// As [`Gate::calls`], counted.
+    /// The calls of [`Gate::calls`], counted by name.
     pub(crate) fn counts(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         for call in self.calls() {
@@ -109,7 +111,7 @@ impl Gate {
 }
 
 impl Watch {
-    /// Notes a call; who is to die by it, and when.
+    /// Notes a call; the phase and the process, if the process is to be killed at this call.
     fn note(&self, call: String) -> Option<(Phase, Arc<Process>)> {
         let mut seen = self.0.lock().unwrap();
         let number = seen.calls.len();
@@ -140,7 +142,7 @@ async fn pass(State(watch): State<Arc<Watch>>, request: Request, next: Next) -> 
         }
         Some((Phase::After(time), victim)) => {
             let answer = next.run(request).await;
-            // Not the timer of tokio: it counts in milliseconds.
+            // Tokio's timer is too coarse: it counts in milliseconds.
             let passed = tokio::task::spawn_blocking(move || thread::sleep(time));
             tokio::spawn(async move {
                 passed.await.unwrap();
@@ -151,7 +153,8 @@ async fn pass(State(watch): State<Arc<Watch>>, request: Request, next: Next) -> 
     }
 }
 
-/// What a call is; none if it only opens a connection, or is part of the start and not of an invocation.
+/// The name of a call. None for a call that only opens a connection, or belongs to the start of a
+/// process.
 fn name(parts: &request::Parts, body: &[u8]) -> Option<String> {
     let path = parts.uri.path();
     if path != "/" {
@@ -164,7 +167,7 @@ fn name(parts: &request::Parts, body: &[u8]) -> Option<String> {
         .into_iter()
         .find_map(|path| body.pointer(path)?.as_str())
         .unwrap_or_default();
-    // Of a row's key, the kind.
+    // Only the kind of a row, not the whole key.
     let kind = match pk.split_once('#') {
         Some(("component", _)) | None => pk,
         Some((kind, _)) => kind,

@@ -1,4 +1,4 @@
-//! What the functions say while a test listens.
+//! The log of the functions, as a test reads it.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tracing::Level;
 use tracing::subscriber::DefaultGuard;
 
-/// Listens to this thread's log until it is dropped.
+/// Records this thread's log until it is dropped.
 pub(crate) struct Log {
     written: Written,
     _listening: DefaultGuard,
@@ -30,7 +30,7 @@ impl Log {
         }
     }
 
-    /// The lines so far that contain `what`.
+    /// The recorded lines that contain `what`.
     pub(crate) fn lines(&self, what: &str) -> Vec<String> {
         let written = self.written.0.lock().unwrap();
         let log = String::from_utf8_lossy(&written);

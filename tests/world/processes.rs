@@ -1,4 +1,4 @@
-//! The functions as processes: their release binaries, each behind a Lambda Runtime API of its own.
+//! The functions as processes: release binaries, each behind a Lambda Runtime API of its own.
 
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
@@ -39,7 +39,7 @@ impl Function {
         Self::TokenGetter,
     ];
 
-    /// The binary, which is the crate.
+    /// The name of the binary, which is that of the crate.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::TicketReceiver => "ticket-receiver",
@@ -50,7 +50,7 @@ impl Function {
         }
     }
 
-    /// `Timeout` in template.yaml: leases are measured by it.
+    /// The `Timeout` in template.yaml; the length of a lease depends on it.
     const fn timeout(self) -> Duration {
         match self {
             Self::TicketReceiver => Duration::from_secs(5),
@@ -60,21 +60,22 @@ impl Function {
     }
 }
 
-/// A sandbox: one process of a function, which answers one invocation at a time until it ends. It ends with this value.
+/// A sandbox: one process of a function, which answers one invocation at a time. The process ends
+/// when this value is dropped.
 pub(crate) struct Process {
     invocations: mpsc::UnboundedSender<Invocation>,
     kill: Arc<Notify>,
     end: watch::Receiver<Option<ExitStatus>>,
 }
 
-/// What became of an invocation.
+/// The result of an invocation.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// It was answered.
+    /// The function answered.
     Answered(Value),
-    /// It failed: `errorType` and `errorMessage`.
+    /// The function failed, with `errorType` and `errorMessage`.
     Failed(Value),
-    /// Its process was killed before it said anything.
+    /// The process was killed before it answered.
     Killed,
 }
 
@@ -92,11 +93,11 @@ struct Runtime {
 
 const SIGKILL: i32 = 9;
 
-/// One invocation at a time and one id for all: nothing here tells them apart.
+/// One id will do, because there is one invocation at a time.
 const REQUEST_ID: &str = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";
 
 impl Process {
-    /// Starts a process that finds AWS and WeChat at the address `outside`.
+    /// Starts a process that reaches AWS and WeChat at the address `outside`.
     pub(crate) async fn start(function: Function, outside: &str) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -124,7 +125,7 @@ impl Process {
         }
     }
 
-    /// Brings an event, once the one before is answered.
+    /// Invokes the function with an event, once the invocation before is answered.
     pub(crate) async fn invoke(&self, event: &Value) -> Outcome {
         let (answer, answered) = oneshot::channel();
         let event = event.clone();
@@ -133,14 +134,14 @@ impl Process {
             biased;
             Ok(outcome) = answered => outcome,
             status = self.end() => {
-                // Whatever else ends a function is a fault of its own.
+                // A function that ends in any other way has a fault.
                 assert_eq!(status.signal(), Some(SIGKILL), "a function ended by itself");
                 Outcome::Killed
             }
         }
     }
 
-    /// Ends it on the spot, by SIGKILL; it is gone when this is done.
+    /// Kills the process by SIGKILL, and returns when it has ended.
     pub(crate) async fn kill(&self) {
         self.kill.notify_one();
         self.end().await;
@@ -167,7 +168,8 @@ async fn watch_over(mut child: Child, kill: &Notify) -> ExitStatus {
     child.wait().await.unwrap()
 }
 
-/// The environment that Lambda and template.yaml give, and nothing else. `FUNCTION_LOGS=1` shows what they log.
+/// The environment that Lambda and template.yaml give, and nothing else. With `FUNCTION_LOGS=1` the
+/// log is shown.
 fn command(function: Function, outside: &str, runtime: &str) -> Command {
     let mut command = Command::new(release().join(function.name()));
     let log = || match std::env::var_os("FUNCTION_LOGS") {
@@ -211,7 +213,7 @@ fn router(runtime: Arc<Runtime>) -> Router {
 async fn next(State(runtime): State<Arc<Runtime>>) -> Response {
     let invocation = runtime.invocations.lock().await.recv().await;
     let Some(Invocation { event, answer }) = invocation else {
-        // Nobody invokes it any more: it waits until it is killed.
+        // No invocation will come any more: the process waits until it is killed.
         return std::future::pending().await;
     };
     *runtime.running.lock().unwrap() = Some(answer);
@@ -251,7 +253,7 @@ async fn init_error(body: Bytes) -> StatusCode {
 impl Runtime {
     fn settle(&self, outcome: Outcome) -> StatusCode {
         let running = self.running.lock().unwrap().take();
-        // Whoever invoked it may have given up.
+        // The caller may have given up.
         drop(running.expect("an invocation runs").send(outcome));
         StatusCode::ACCEPTED
     }
@@ -261,14 +263,14 @@ fn json(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap_or_else(|_| json!(String::from_utf8_lossy(body)))
 }
 
-/// Where the release binaries are, once they are built.
+/// The folder of the release binaries, which are built on first use.
 fn release() -> &'static Path {
     static RELEASE: OnceLock<PathBuf> = OnceLock::new();
     RELEASE.get_or_init(build)
 }
 
-/// Builds them beside this test, whose own build cargo has finished; from their crates alone, so that they have no features
-/// but those they are deployed with.
+/// Builds the release binaries into this test's target directory. Each crate is named, so that none
+/// gets features that it is not deployed with.
 fn build() -> PathBuf {
     let here = std::env::current_exe().unwrap();
     let target = here.ancestors().nth(3).expect("<target>/debug/deps/e2e");
@@ -279,7 +281,7 @@ fn build() -> PathBuf {
         .args(["build", "--release", "--locked", "--quiet", "--target-dir"])
         .arg(target)
         .args(Function::ALL.map(|function| format!("--package={}", function.name())));
-    // What cargo tells this test about its own package would look to build scripts like a change.
+    // Cargo's variables about the test package would make build scripts run again.
     for (name, _) in std::env::vars_os() {
         let told = name.to_string_lossy();
         if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") {
@@ -291,10 +293,10 @@ fn build() -> PathBuf {
     target.join("release")
 }
 
-/// Held by a test that keeps the machine busy or measures time, so that no two of them do it at once.
+/// Held by a test that loads the machine or measures time, so that two such tests never overlap.
 pub(crate) static MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// A line for the person who runs the tests, past the harness, which would keep it to itself.
+/// Prints a line to the terminal, even where the test harness captures output.
 pub(crate) fn say(line: &str) {
     drop(writeln!(std::io::stderr(), "{line}"));
 }

@@ -1,4 +1,4 @@
-//! The rows of the table, as a test reads and spoils them.
+//! The rows of the table, as a test reads and changes them.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,7 +8,7 @@ use local::emulators::TABLE;
 use super::World;
 
 impl World {
-    /// A row as it stands in the table.
+    /// A row as it is stored.
     pub(crate) async fn row(&self, pk: &str) -> Option<HashMap<String, AttributeValue>> {
         let key = AttributeValue::S(pk.to_owned());
         let get = self
@@ -20,7 +20,7 @@ impl World {
         get.consistent_read(true).send().await.unwrap().item
     }
 
-    /// Writes one attribute of a row past all conditions.
+    /// Writes one attribute of a row without a condition.
     pub(crate) async fn set(&self, pk: &str, name: &str, value: AttributeValue) {
         let update = self
             .emulators
@@ -34,7 +34,7 @@ impl World {
         update.send().await.unwrap();
     }
 
-    /// Everything that stands in the table, by key.
+    /// All rows of the table, by key.
     pub(crate) async fn rows(&self) -> BTreeMap<String, HashMap<String, AttributeValue>> {
         let scan = self.emulators.dynamodb.scan().table_name(TABLE);
         let items = scan.send().await.unwrap().items.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The wire between the SDK and DynamoDB: counts what goes over it, and cuts it on order.
+//! The wire between the SDK and DynamoDB: it counts requests, and makes them fail on order.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -15,18 +15,18 @@ use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use serde_json::Value;
 
-/// What befalls a request.
+/// What happens to a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cut {
-    /// The connection breaks, and nothing has happened.
+    /// The connection breaks before the request takes effect.
     Before,
     /// The request takes effect, and its answer gets lost.
     AnswerLost,
-    /// DynamoDB says that there was too much.
+    /// DynamoDB throttles the request.
     Throttled,
-    /// Nothing has happened, and no answer ever comes.
+    /// The request takes no effect, and no answer ever comes.
     Hangs,
-    /// Somebody else writes the row just before: a condition on its generation fails.
+    /// Another worker writes the row just before: the compare-and-set of this request fails.
     Raced,
 }
 
@@ -37,12 +37,12 @@ pub(crate) struct Wire(Arc<Mutex<State>>);
 struct State {
     calls: BTreeMap<String, u64>,
     cuts: Vec<(String, Cut, u32)>,
-    /// Writes past this wire.
+    /// The client of the other worker, which does not use this wire.
     rival: Option<aws_sdk_dynamodb::Client>,
 }
 
 impl Wire {
-    /// The same client, over this wire.
+    /// The same client, whose requests go over this wire.
     pub(crate) fn through(&self, client: &aws_sdk_dynamodb::Client) -> aws_sdk_dynamodb::Client {
         let inner = client.config().http_client().expect("it has a client");
         self.0.lock().unwrap().rival = Some(client.clone());
@@ -50,7 +50,7 @@ impl Wire {
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
-    /// As [`through`](Self::through), for what any service's client calls through.
+    /// As [`through`](Self::through), for the HTTP client of any service.
     pub(crate) fn around(&self, inner: SharedHttpClient) -> SharedHttpClient {
         SharedHttpClient::new(WiredClient {
             wire: self.clone(),
@@ -58,19 +58,19 @@ impl Wire {
         })
     }
 
-    /// Requests since the last look, by operation, repetitions counted.
+    /// The requests since the last look, by operation; retries are counted too.
     pub(crate) fn calls(&self) -> BTreeMap<String, u64> {
         std::mem::take(&mut self.0.lock().unwrap().calls)
     }
 
-    /// Cuts the next `times` requests of an operation (`PutItem`, or `*` for any), or those for one row
-    /// (`PutItem component#ticket`).
+    /// Makes the next `times` requests of an operation fail: `PutItem`, or `*` for any. `PutItem
+    /// component#ticket` names those for one row.
     pub(crate) fn cut(&self, operation: &str, cut: Cut, times: u32) {
         let mut state = self.0.lock().unwrap();
         state.cuts.push((operation.to_owned(), cut, times));
     }
 
-    /// Ends all cuts.
+    /// Lets all requests through again.
     pub(crate) fn mend(&self) {
         self.0.lock().unwrap().cuts.clear();
     }
@@ -148,7 +148,7 @@ fn key(body: &[u8]) -> Option<String> {
     pk.as_str().map(str::to_owned)
 }
 
-/// Writes the row that `put` is about to write, if there is one.
+/// Writes the row that `put` is about to write, if it exists.
 async fn race(rival: &aws_sdk_dynamodb::Client, put: &HttpRequest) {
     let put: Value = serde_json::from_slice(put.body().bytes().expect("a body")).expect("JSON");
     let table = put["TableName"].as_str().expect("a table");
@@ -160,7 +160,7 @@ async fn race(rival: &aws_sdk_dynamodb::Client, put: &HttpRequest) {
         .update_expression("ADD generation :one")
         .condition_expression("attribute_exists(pk)")
         .expression_attribute_values(":one", AttributeValue::N("1".to_owned()));
-    // A row that is not there yet is nobody's to write.
+    // Without a stored row the condition fails, and that is fine.
     drop(write.send().await);
 }
 

@@ -21,20 +21,20 @@ use crate::world::{World, appid};
 
 pub(super) const HOURS: u64 = 3600;
 
-/// Tickets live so long.
+/// The life of a ticket.
 const TICKET_LIFE: u64 = 12 * HOURS;
 
-/// What a process is to do, in a world where it matters.
+/// An event for a process, in the world for which it was prepared.
 pub(super) struct Scene {
     pub(super) world: World,
     pub(super) gate: Gate,
     pub(super) event: Value,
-    /// The notice that WeChat pushes in any case.
+    /// The notice that WeChat pushes whatever the process does.
     pub(super) notice: Option<String>,
 }
 
 impl Scene {
-    /// These have authorized so long ago; since then, nobody but WeChat's pushes of the ticket has come.
+    /// A world in which these accounts authorized so long ago. Since then only tickets were pushed.
     pub(super) async fn of(authorizers: &[&str], age_secs: u64) -> Self {
         let clock = SimClock::system(1);
         clock.set(clock.now() - age_secs);
@@ -63,20 +63,20 @@ impl Scene {
         self.event(file(name))
     }
 
-    /// The merchant authorizes, and the receiver has stored the notice.
+    /// The merchant authorizes, and the ticket receiver has stored the notice.
     pub(super) async fn consent(self) -> Self {
         let consent = self.world.simulator.authorize_unpushed(appid()).unwrap();
         assert!(self.world.push_xml(&consent.notice).await.delivered);
         self
     }
 
-    /// The event is what is new on the table's stream.
+    /// Takes the new records of the stream as the event.
     pub(super) fn stream(self) -> Self {
         let batch = self.world.next_batch().unwrap();
         self.event(batch)
     }
 
-    /// A code was exchanged by somebody who never stored what it gave.
+    /// A code was exchanged by a process that never stored the tokens.
     pub(super) async fn exchange_elsewhere(&self) {
         let world = &self.world;
         let component = world.ask(json!({ "component": true })).await.unwrap();
@@ -95,7 +95,7 @@ impl Scene {
         assert!(self.refresh_token(appid()).is_some());
     }
 
-    /// A browser comes back from WeChat's page.
+    /// Takes the redirect of a browser from WeChat's page as the event.
     pub(super) async fn redirect(self) -> Self {
         let mut browser = Browser::default();
         let (address, notice) = self.world.consent(&mut browser, appid()).await;
@@ -109,7 +109,7 @@ impl Scene {
         }
     }
 
-    /// WeChat pushes a ticket in vain; the event is its first try.
+    /// Takes the first try of a ticket push as the event; all tries of that push have failed.
     pub(super) async fn ticket(self) -> Self {
         let first = Arc::new(Mutex::new(None));
         let seen = first.clone();
@@ -128,12 +128,12 @@ impl Scene {
         self.event(event)
     }
 
-    /// The live one, as WeChat knows it.
+    /// The current refresh token, as WeChat knows it.
     fn refresh_token(&self, appid: &str) -> Option<String> {
         self.world.simulator.authorizer(appid)?.refresh_token
     }
 
-    /// Whether the refresher has left nothing to do.
+    /// Whether nothing is due for the refresher.
     pub(super) async fn is_refreshed(&self) -> bool {
         let now = self.world.clock.now();
         let rows = self.world.rows().await;
@@ -143,7 +143,7 @@ impl Scene {
         component && authorizers.all(|pk| lasts(pk, HOURS))
     }
 
-    /// Whatever a row had it has, and nothing blank in its place.
+    /// Asserts that each row still has its refresh token, and that no token is empty.
     pub(super) async fn check_nothing_is_lost(&self, before: &BTreeMap<String, String>) {
         let rows = self.world.rows().await;
         for (pk, token) in before {
@@ -162,7 +162,7 @@ impl Scene {
             .collect()
     }
 
-    /// The next callers get tokens that WeChat accepts, and the table has what WeChat has.
+    /// Asserts that callers get tokens that WeChat accepts, and that the table agrees with WeChat.
     pub(super) async fn check_all_is_good(&self) {
         let getter = Process::start(Function::TokenGetter, &self.gate.url).await;
         let component = ask(&getter, &json!({ "component": true })).await;
@@ -194,7 +194,7 @@ impl Scene {
     }
 }
 
-/// What a caller gets in the end who asks until he gets it.
+/// The token of a caller that retries until it gets one.
 pub(super) async fn ask(getter: &Process, request: &Value) -> String {
     loop {
         match getter.invoke(request).await {
@@ -202,7 +202,7 @@ pub(super) async fn ask(getter: &Process, request: &Value) -> String {
                 return answer["access_token"].as_str().unwrap().to_owned();
             }
             Outcome::Failed(error) => assert_eq!(error["errorType"], "wechat_unavailable"),
-            Outcome::Killed => panic!("nobody kills it any more"),
+            Outcome::Killed => panic!("no kill was ordered"),
         }
     }
 }
@@ -214,7 +214,7 @@ fn file(name: &str) -> Value {
     serde_json::from_str(&text.unwrap()).unwrap()
 }
 
-/// A push, as the API makes an event of it.
+/// A push in the form of an API Gateway event.
 pub(super) fn pushed(query: &str, body: &str) -> Value {
     let mut event = file("ticket-receiver-ticket");
     event["rawQueryString"] = query.into();

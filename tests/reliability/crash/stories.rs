@@ -1,4 +1,4 @@
-//! What may be under way when a process is killed: how it comes to that, and what comes next by itself.
+//! What may be in flight when a process is killed, how that is prepared, and what happens next.
 
 use serde_json::{Value, json};
 use wechat_simulator::DEMO_APPIDS;
@@ -7,47 +7,47 @@ use super::scene::{HOURS, Scene, ask, pushed};
 use crate::world::appid;
 use crate::world::processes::{Function, Outcome, Process};
 
-/// After the killed try, as `MaximumRetryAttempts` in template.yaml has it.
+/// Retries after the killed try, as `MaximumRetryAttempts` in template.yaml says.
 const STREAM_RETRIES: u32 = 3;
 
-/// After the killed try, as WeChat does it.
+/// Retries of WeChat after the killed try.
 const PUSH_RETRIES: u32 = 2;
 
-/// All tokens that were given so long ago are over.
+/// At this age, every token has expired.
 const ALL_OVER: u64 = 3 * HOURS;
 
-/// An authorizer token that was given so long ago is due, and good for a while; the component's is not even due.
+/// At this age, an authorizer token is due but still good, and the component token is not due.
 const DUE: u64 = 6000;
 
-/// Nothing that was given so long ago is due, and it was not given in this very second.
+/// At this age, nothing is due, and the second of the authorization is over.
 const LATELY: u64 = 60;
 
 const REFRESH: &str = "token-refresher-schedule";
 
-/// What is under way when a process is killed.
+/// What is in flight when a process is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Story {
-    /// The refresher finds three authorizers due, with nothing left that is good.
+    /// The refresher finds three authorizers due, whose tokens have expired.
     RefreshLate,
-    /// The same, ahead of time.
+    /// The same, before the tokens expire.
     RefreshAhead,
-    /// The getter is asked for an authorizer's token, and all are over.
+    /// The getter is asked for an authorizer's token; all tokens have expired.
     StaleAuthorizer,
-    /// The getter is asked for the component's, which is over.
+    /// The getter is asked for the component token, which has expired.
     StaleComponent,
-    /// The getter is told that WeChat has refused the stored one.
+    /// The getter is told that WeChat has refused the stored token.
     Refused,
-    /// The sync is brought the notice of a first authorization.
+    /// The sync gets the notice of a first authorization.
     Authorized,
-    /// And of a further one, which has ended all tokens of the one before.
+    /// The sync gets the notice of another authorization, which has ended all earlier tokens.
     Reauthorized,
-    /// And of a revocation.
+    /// The sync gets the notice of a revocation.
     Revoked,
-    /// The daily run finds an authorization of which no notice ever told.
+    /// The daily run finds an authorization whose notice never came.
     Reconcile,
     /// A merchant comes back from WeChat's page.
     Redirect,
-    /// WeChat pushes a ticket; the one before is too old.
+    /// WeChat pushes a ticket; the stored one has expired.
     Ticket,
     /// WeChat pushes the notice of an authorization.
     Notice,
@@ -69,7 +69,7 @@ impl Story {
         Self::Notice,
     ];
 
-    /// Who is killed.
+    /// The function that is killed.
     pub(super) const fn function(self) -> Function {
         match self {
             Self::RefreshLate | Self::RefreshAhead => Function::TokenRefresher,
@@ -82,7 +82,7 @@ impl Story {
         }
     }
 
-    /// Everything up to the event.
+    /// Prepares the world and the event.
     pub(super) async fn prepare(self) -> Scene {
         let three = &DEMO_APPIDS[..3];
         match self {
@@ -128,7 +128,8 @@ impl Story {
         }
     }
 
-    /// What comes next by itself: the schedule, the stream, WeChat's own retries, the next caller.
+    /// What happens next without a person: the schedule, the stream, WeChat's retries, the next
+    /// caller.
     pub(super) async fn go_on(self, scene: &Scene) {
         let again = Process::start(self.function(), &scene.gate.url).await;
         match self {
@@ -158,7 +159,7 @@ impl Story {
             Self::Ticket => push(&again, &scene.event).await,
             Self::Notice => {
                 push(&again, &scene.event).await;
-                // Once, however often it was pushed.
+                // The notice is on the stream once, however often it was pushed.
                 let batch = scene.world.next_batch().unwrap();
                 assert_eq!(batch["Records"].as_array().unwrap().len(), 1);
                 let sync = Process::start(Function::AuthorizerSync, &scene.gate.url).await;
@@ -168,7 +169,7 @@ impl Story {
     }
 }
 
-/// The stream brings a batch again that a killed process has had.
+/// The stream retries the batch of a killed process.
 async fn deliver(sync: &Process, batch: &Value) {
     for _retry in 0..STREAM_RETRIES {
         match sync.invoke(batch).await {
@@ -180,7 +181,7 @@ async fn deliver(sync: &Process, batch: &Value) {
     panic!("the stream has given up");
 }
 
-/// WeChat pushes again what a killed process has had.
+/// WeChat retries the push of a killed process.
 async fn push(receiver: &Process, event: &Value) {
     for _retry in 0..PUSH_RETRIES {
         if let Outcome::Answered(answer) = receiver.invoke(event).await

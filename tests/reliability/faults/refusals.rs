@@ -1,4 +1,5 @@
-//! What WeChat refuses for good: refresh tokens, component tokens, tickets, addresses.
+//! What WeChat refuses until something changes: refresh tokens, component tokens, tickets,
+//! addresses.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -90,7 +91,7 @@ async fn an_account_that_wechat_no_longer_lists_is_revoked_without_a_notice() {
     let row = world.authorizer_row(appid()).await;
     assert_eq!(text(&row, "status"), "revoked");
     assert!(row.contains_key("refresh_token"));
-    // An authorization whose notice is late is not shut out by that.
+    // A late notice of the next authorization is still accepted.
     world.clock.advance(1);
     world.authorize(appid()).await;
     assert_works(&world, "authorized again").await;
@@ -117,7 +118,7 @@ async fn refresh_tokens_that_wechat_rotates_are_followed_even_when_an_answer_is_
         let answer = world.ask(json!({ "authorizer_appid": appid() })).await;
         let expected = if times == 1 { Ok(()) } else { UNAVAILABLE };
         assert_answer(&answer, expected, &what);
-        // Without the list: WeChat's info names the one that the answer would have brought.
+        // The list is not needed: WeChat's info names the refresh token of the lost answer.
         assert_works(&world, &what).await;
     }
 }
@@ -126,7 +127,8 @@ async fn refresh_tokens_that_wechat_rotates_are_followed_even_when_an_answer_is_
 async fn a_refresh_that_meets_the_next_authorization_changes_nothing_of_it() {
     const ENDPOINT: &str = "api_authorizer_token";
     let pause = Duration::from_secs(1);
-    // WeChat answers the old refresh token before the merchant confirms anew, or refuses it after that.
+    // WeChat answers the old refresh token before the merchant authorizes again, or refuses it
+    // afterwards.
     for slow in [
         Fault::late_answer(ENDPOINT, pause),
         Fault::delay(ENDPOINT, pause),
@@ -154,7 +156,7 @@ async fn a_refresh_that_meets_the_next_authorization_changes_nothing_of_it() {
 }
 
 #[tokio::test]
-async fn a_component_token_that_somebody_else_has_replaced_is_replaced_once() {
+async fn a_component_token_that_another_stack_has_replaced_is_replaced_once() {
     let world = World::with_authorizer().await;
     world.pass(HOUR * 2).await;
     let component = world.ask(json!({ "component": true })).await.unwrap();
@@ -187,7 +189,7 @@ async fn a_ticket_that_wechat_refuses_is_asked_for_again_once_in_fifteen_minutes
     let world = World::with_ticket().await;
     let bogus = AttributeValue::S("ticket@@@bogus".to_owned());
     world.set("component#ticket", "ticket", bogus.clone()).await;
-    // What WeChat pushes does not come through.
+    // WeChat's pushes do not arrive.
     world.simulator.set_events_url("http://127.0.0.1:1/");
     for (wait, asked) in [(0, 1), (1, 1), (600, 1), (298, 1), (1, 2), (899, 2), (1, 3)] {
         world.clock.advance(wait);
@@ -223,7 +225,7 @@ async fn a_ticket_that_comes_while_the_one_before_is_refused_is_used_at_once() {
 }
 
 #[tokio::test]
-async fn a_refused_address_is_named_to_whoever_can_put_it_on_the_list() {
+async fn a_refused_address_is_named_to_the_operator() {
     let world = World::with_authorizer().await;
     world.pass(HOUR * 2).await;
     let elsewhere = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));

@@ -1,4 +1,4 @@
-//! Whatever befalls the table, before WeChat answers or just after.
+//! What the table can do to a request, before WeChat answers or just after.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::world::browser::Browser;
 use crate::world::wire::Cut;
 use crate::world::{World, appid, assert_tells_nothing, deadline};
 
-/// Runs `flow` and cuts the wire to the table while WeChat answers it.
+/// Runs `flow`, and makes the table fail while WeChat answers.
 async fn cut_during<T>(
     world: &World,
     endpoint: &str,
@@ -34,7 +34,7 @@ async fn cut_during<T>(
     tokio::join!(flow, cutter).0
 }
 
-/// A way in which the wire to the table fails, and an account for it.
+/// One way in which the table fails, and an account for it.
 struct Trouble {
     appid: String,
     cut: (&'static str, Cut, u32),
@@ -45,15 +45,15 @@ fn troubles() -> Vec<Trouble> {
     let mut cuts = Vec::new();
     for operation in ["PutItem", "UpdateItem", "GetItem"] {
         for cut in [Cut::Before, Cut::AnswerLost, Cut::Throttled] {
-            // Once, and for as long as the SDK tries.
+            // Once, and in all tries of the SDK.
             cuts.extend([1, 3].map(|times| (operation, cut, times)));
         }
     }
     // No answer in time.
     cuts.extend(["PutItem", "UpdateItem", "GetItem"].map(|operation| (operation, Cut::Hangs, 1)));
-    // A condition that fails, because somebody else was faster: once, and again and again.
+    // A compare-and-set that fails because another worker was faster: once, and several times.
     cuts.extend([1, 4].map(|times| ("PutItem", Cut::Raced, times)));
-    // For longer than anybody tries.
+    // For longer than any flow retries.
     cuts.push(("*", Cut::Before, 12));
     let mut troubles = Vec::new();
     for cut in cuts {
@@ -66,7 +66,7 @@ fn troubles() -> Vec<Trouble> {
     troubles
 }
 
-/// An account for each of them has authorized, and its token is over.
+/// Each account has authorized, and its token has expired.
 async fn with_stale_tokens(troubles: &[Trouble]) -> World {
     let world = World::with_ticket().await;
     world.simulator.set_rotate_refresh_tokens(true);
@@ -118,7 +118,7 @@ async fn a_renewal_survives_a_table_that_fails_when_wechat_has_answered() {
 }
 
 #[tokio::test]
-async fn a_renewal_that_can_never_be_stored_is_answered_and_made_good_later() {
+async fn a_renewal_that_can_never_be_stored_is_answered_and_repaired_later() {
     let world = World::with_authorizer().await;
     for rotate in [false, true] {
         world.simulator.set_rotate_refresh_tokens(rotate);
@@ -171,7 +171,7 @@ async fn an_exchange_survives_a_table_that_fails_when_wechat_has_answered() {
 }
 
 #[tokio::test]
-async fn an_exchange_that_can_never_be_stored_is_made_good_by_its_notice() {
+async fn an_exchange_that_can_never_be_stored_is_repaired_by_its_notice() {
     let world = World::with_ticket().await;
     component_token(&world).await;
     let mut browser = Browser::default();
@@ -184,7 +184,7 @@ async fn an_exchange_that_can_never_be_stored_is_made_good_by_its_notice() {
     assert_eq!(page.status(), StatusCode::SERVICE_UNAVAILABLE);
     world.wire.mend();
     assert!(world.push_xml(&notice).await.delivered);
-    // Whoever had the code is gone without a word, and his claim on it ends.
+    // The callback failed without a trace, and its claim on the code expires.
     assert_works(&world, "by its notice").await;
 }
 

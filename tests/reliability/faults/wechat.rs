@@ -1,4 +1,4 @@
-//! Whatever WeChat answers, or does not, to each of the calls.
+//! Each answer, and each missing answer, of WeChat to each of the calls.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn a_component_token_survives_whatever_wechat_answers() {
     let world = World::with_authorizer().await;
     let mut table = passing(Ok(()), UNAVAILABLE);
     table.extend(errcodes(&[61005, 61006], NO_TICKET, NO_TICKET));
-    // 40001 means a wrong app secret here: nothing to be tried again.
+    // Here 40001 means a wrong app secret, which no retry can change.
     let refusals = [
         40001, 40013, 40125, 42001, 45009, 45011, 61004, 61009, 61010, 61011, 61023, 99999,
     ];
@@ -47,11 +47,11 @@ async fn an_authorizers_tokens_survive_whatever_wechat_answers_to_a_refresh() {
     const ENDPOINT: &str = "api_authorizer_token";
     let world = World::with_ticket().await;
     let mut table = passing(Ok(()), UNAVAILABLE);
-    // The component token is replaced, once.
+    // The component token is replaced once.
     table.extend(errcodes(&[40001, 40014, 42001, 42006], Ok(()), REJECTED));
     let reauthorize = Err("reauthorization_required");
     table.extend(errcodes(&[61023], Ok(()), reauthorize));
-    // WeChat's info says otherwise, so it is not revoked.
+    // WeChat's info says "authorized", so the row is not revoked.
     table.extend(errcodes(&[61003], REJECTED, REJECTED));
     let refusals = [
         40013, 45009, 45011, 48001, 61004, 61005, 61006, 61009, 61010, 61014, 99999,
@@ -160,7 +160,7 @@ async fn a_code_survives_whatever_wechat_answers_to_its_exchange() {
         world.end_faults(ENDPOINT).await;
         pending += case.end;
     }
-    // Not by the list: the notices themselves are still there.
+    // The notices are still pending, so the list is not needed.
     world.pass(LULL).await;
     assert_eq!(world.refresh().await["notices"], pending);
     assert_eq!(world.wechat_calls("api_get_authorizer_list"), 0);
@@ -168,7 +168,7 @@ async fn a_code_survives_whatever_wechat_answers_to_its_exchange() {
 }
 
 #[tokio::test]
-async fn a_code_that_wechat_calls_spent_and_never_gave_a_token_for_needs_a_person() {
+async fn a_code_that_wechat_calls_spent_without_a_token_needs_another_authorization() {
     let world = World::with_ticket().await;
     for errcode in [61003, 61009, 61010] {
         world.clock.advance(1);
@@ -179,7 +179,7 @@ async fn a_code_that_wechat_calls_spent_and_never_gave_a_token_for_needs_a_perso
         world.deliver().await;
         let row = world.authorizer_row(appid()).await;
         assert!(!row.contains_key("access_token"));
-        // The next authorization ends it.
+        // The next authorization repairs the account.
         world.clock.advance(1);
         world.authorize(appid()).await;
         assert_works(&world, &format!("{errcode}")).await;
@@ -192,7 +192,7 @@ async fn the_question_for_another_refresh_token_is_asked_until_it_is_answered() 
     let world = World::with_ticket().await;
     let mut table = passing(Ok(()), UNAVAILABLE);
     table.extend(errcodes(&[40001, 42001], Ok(()), REJECTED));
-    // Denied by the info, confirmed by the list.
+    // The info denies the authorization, and the list confirms it.
     table.extend(errcodes(&[61003], Ok(()), Ok(())));
     let refusals = [45009, 48001, 61004, 61005, 61006, 61009, 99999];
     table.extend(errcodes(&refusals, REJECTED, REJECTED));
@@ -210,12 +210,12 @@ async fn the_question_for_another_refresh_token_is_asked_until_it_is_answered() 
         assert_eq!(text(&row, "status"), "authorized", "{}", case.what);
         world.end_faults(ENDPOINT).await;
     }
-    // Not by the list of the next day: whoever needs a token asks again.
+    // The daily list is not needed: the next caller makes the getter ask again.
     assert_work(&world, named(&cases)).await;
 }
 
 #[tokio::test]
-async fn the_list_is_read_whatever_befell_the_run_before() {
+async fn the_list_is_read_whatever_failed_in_the_run_before() {
     const ENDPOINT: &str = "api_get_authorizer_list";
     let world = World::with_authorizer().await;
     let mut table = passing(Ok(()), UNAVAILABLE);
@@ -265,7 +265,7 @@ async fn a_wechat_that_does_not_answer_in_time_is_asked_again() {
         let clicked = world.click(&mut Browser::default(), "").await;
         assert_eq!(clicked.status(), StatusCode::SEE_OTHER);
     };
-    // The deadline comes before the time-out: then it ends the call, and nothing is lost either.
+    // If the deadline comes before the time-out, it ends the call, and nothing is lost either.
     let hurried = async {
         let world = World::with_authorizer().await;
         world.simulator.set_rotate_refresh_tokens(true);
@@ -308,10 +308,10 @@ async fn a_question_that_wechat_does_not_answer_in_time_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_ticket_push_is_asked_for_whatever_wechat_answered_before_and_nothing_waits_for_it() {
+async fn a_ticket_push_is_asked_for_whatever_wechat_answered_before_and_no_run_waits_for_it() {
     const ENDPOINT: &str = "api_start_push_ticket";
     let world = World::with_authorizer().await;
-    // Nobody pushes unless he is asked.
+    // WeChat pushes no ticket unless it is asked.
     let mut table = passing((), ());
     table.extend(errcodes(&[40001, 40125, 45009, 61004, 99999], (), ()));
     for case in cases(table) {
@@ -354,19 +354,19 @@ async fn a_token_is_not_trusted_once_a_renewal_may_have_ended_it() {
 }
 
 #[tokio::test]
-async fn a_token_is_not_trusted_once_somebody_has_died_while_renewing_it() {
+async fn a_token_is_not_trusted_once_a_holder_was_lost_while_renewing_it() {
     let world = World::with_authorizer().await;
     world.pass(HOUR + HOUR / 12).await;
-    // WeChat takes the call up, but its caller dies before the answer comes.
+    // WeChat takes the call, and the lease holder is lost before the answer.
     let late = Fault::late_answer("api_authorizer_token", Duration::from_secs(2));
     world.simulator.fault(late);
     let request = json!({ "authorizer_appid": appid(), "min_valid_secs": 3600 });
     let dies = tokio::time::timeout(Duration::from_secs(1), world.ask(request)).await;
     assert!(dies.is_err());
     assert_eq!(world.wechat_calls("api_authorizer_token"), 1);
-    // In this world the dead caller's lease lasts twelve minutes and a half.
+    // In this world the lost holder's lease lasts twelve and a half minutes.
     world.pass(HOUR / 3).await;
-    // Nor while the next one renews it.
+    // The token is also not served while the next holder renews it.
     let slow = Fault::delay("api_authorizer_token", Duration::from_millis(300));
     world.simulator.fault(slow);
     world.simulator.reset_calls();
@@ -397,7 +397,7 @@ async fn a_token_in_doubt_is_better_than_none_while_wechat_is_down() {
         let lost = Fault::new(endpoint, FaultEffect::AnswerLost);
         world.simulator.fault(lost);
         let first = world.ask(request.clone()).await.unwrap();
-        // The answer does not promise more than is sure.
+        // The answer promises no more than is certain.
         assert!(first["expires_at"].as_u64().unwrap() <= world.clock.now() + 300);
         world.fault(endpoint, FaultEffect::HttpStatus(503));
         world.clock.advance(1800);
@@ -411,7 +411,7 @@ async fn a_token_in_doubt_is_better_than_none_while_wechat_is_down() {
 }
 
 #[tokio::test]
-async fn whoever_is_promised_an_hour_gets_it_although_an_answer_was_lost_on_the_way() {
+async fn a_caller_that_asks_for_an_hour_gets_it_although_an_answer_was_lost() {
     let world = World::with_authorizer().await;
     world.pass(HOUR + HOUR / 12).await;
     let lost = Fault::new("api_authorizer_token", FaultEffect::AnswerLost);

@@ -1,4 +1,4 @@
-//! The holder of an authorization code, or he who comes when it is exchanged.
+//! The exchange of an authorization code, by its holder or by a worker that finds it exchanged.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::state::{Claim, Ground, State};
 use super::wechat::{ACCESS_LIFE_SECS, Pair, Told};
 use super::worker::{Fate, LEASE, Worker};
 
-/// The holder of a code.
+/// A worker with a code.
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub(super) struct Exchanging {
     event: u8,
@@ -49,7 +49,7 @@ enum Exchange {
     Joining,
 }
 
-/// The merchant's way through the page.
+/// The longest time from WeChat's page to the callback.
 const WAY: Duration = Duration::from_secs(20);
 
 impl State {
@@ -178,8 +178,8 @@ impl State {
         asked_at: u64,
     ) -> Exchange {
         let row = self.row.clone();
-        let surely = Timestamp::from_secs(asked_at) - MAX_CLOCK_SKEW;
-        if by == By::Browser && row.may_follow(surely) {
+        let certain_until = Timestamp::from_secs(asked_at) - MAX_CLOCK_SKEW;
+        if by == By::Browser && row.may_follow(certain_until) {
             return Exchange::Unsure {
                 pair,
                 asked_at,
@@ -187,7 +187,7 @@ impl State {
                 told: None,
             };
         }
-        let evidence = self.evidence(event, by, surely);
+        let evidence = self.evidence(event, by, certain_until);
         self.take(rules, event, &row, evidence, &pair.granted(asked_at))
     }
 
@@ -240,7 +240,7 @@ impl State {
 }
 
 impl Exchanging {
-    /// The row that it has read.
+    /// The row that the worker has read.
     pub(super) fn row(&self) -> Option<&Row> {
         match &self.exchange {
             Exchange::Unsure { row, .. } | Exchange::Healing { row, .. } => Some(row),
@@ -248,7 +248,7 @@ impl Exchanging {
         }
     }
 
-    /// The refresh token that WeChat has just given it.
+    /// The refresh token that WeChat has just issued to it.
     pub(super) fn brings(&self) -> Option<Mark> {
         match self.exchange {
             Exchange::Granted { pair, .. } | Exchange::Unsure { pair, .. } => Some(pair.refresh),
@@ -256,17 +256,17 @@ impl Exchanging {
         }
     }
 
-    /// Whether its next step is a call that gives tokens.
+    /// Whether its next step is a call that issues tokens.
     pub(super) fn calls(&self) -> bool {
         matches!(self.exchange, Exchange::Calling { .. })
     }
 
-    /// Whether it goes on if WeChat does not tell what is authorized.
+    /// Whether it continues if WeChat does not tell what is authorized.
     pub(super) fn may_guess(&self) -> bool {
         matches!(self.exchange, Exchange::Unsure { told: None, .. })
     }
 
-    /// Whether it waits for WeChat to tell what is authorized.
+    /// Whether it asks WeChat what is authorized.
     pub(super) fn asks(&self) -> bool {
         self.may_guess() || matches!(self.exchange, Exchange::Healing { told: None, .. })
     }

@@ -17,7 +17,7 @@ use super::wechat::{ACCESS_LIFE_SECS, Pair, Refreshed, Told};
 use super::worker::{Fate, LEASE, Worker};
 use super::{Protocol, Rules};
 
-/// The holder of a lease.
+/// A lease holder.
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub(super) struct Renewing {
     pub(super) row: Row,
@@ -46,7 +46,7 @@ enum Stage {
     Asking(Why),
     Told(Why, Told),
     Failing {
-        /// If WeChat was asked then, and may have given a token that nobody saw.
+        /// The time of a call whose answer was lost: WeChat may have issued a token.
         in_doubt: Option<u64>,
     },
 }
@@ -58,7 +58,8 @@ enum Why {
 }
 
 impl State {
-    /// Reads the row and takes its lease: in one step, since the lease is taken on the row as it is, or not at all.
+    /// Reads the row and takes its lease, in one step: compare-and-set takes the lease on the row
+    /// as read, or not at all.
     pub(super) fn take_turn(&mut self, need: &Need<AuthorizerAccessToken>) -> Option<Worker> {
         if self.row.standing != Standing::Authorized {
             return None;
@@ -87,8 +88,8 @@ impl State {
         need.turn(&row.slot, now, now + LEASE)
     }
 
-    /// Whether somebody who takes any token that is good is served one that WeChat has replaced: not by another authorization,
-    /// of which only its notice tells.
+    /// Whether a caller that takes any good token is served one that WeChat has replaced. Tokens
+    /// that another authorization has ended do not count, because only a notice tells of it.
     pub(super) fn serves_a_dead_token(&self) -> bool {
         let Some(grant) = &self.wechat.grant else {
             return false;
@@ -239,7 +240,7 @@ impl State {
 }
 
 impl Renewing {
-    /// The refresh token that WeChat has just given it.
+    /// The refresh token that WeChat has just issued to it.
     pub(super) fn brings(&self) -> Option<Mark> {
         match self.stage {
             Stage::Renewed { pair, .. } => Some(pair.refresh),
@@ -247,7 +248,7 @@ impl Renewing {
         }
     }
 
-    /// Whether it holds the lease no longer, and its call of that time has yet to take effect, or took it only then.
+    /// Whether its lease has ended, and its call takes effect only after that.
     pub(super) fn outlives_its_lease(&self, now: u64) -> bool {
         match self.stage {
             Stage::Calling { .. } => self.until <= now,
@@ -256,12 +257,12 @@ impl Renewing {
         }
     }
 
-    /// Whether its next step is a call that gives tokens.
+    /// Whether its next step is a call that issues tokens.
     pub(super) fn calls(&self) -> bool {
         matches!(self.stage, Stage::Calling { .. })
     }
 
-    /// Whether it waits for WeChat to tell what is authorized.
+    /// Whether it asks WeChat what is authorized.
     pub(super) fn asks(&self) -> bool {
         matches!(self.stage, Stage::Asking(_))
     }

@@ -1,4 +1,4 @@
-//! The shipped row, so that the checker can tell two of them apart; and the tokens in it, by their numbers.
+//! The shipped row, in a form that the checker can compare; its tokens are numbers.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Deref;
@@ -10,24 +10,24 @@ use component_core::row::{LeaseSlot, TokenSlot};
 use component_core::time::Timestamp;
 use component_core::token::{AuthorizerAccessToken, AuthorizerRefreshToken, Expiring, Secret};
 
-/// An authorizer's row as it stood at some moment.
+/// An authorizer's row as it was at some moment.
 ///
-/// Two rows that differ in nothing but their generation are the same to the checker: of a row that somebody holds, only
-/// whether it is still the stored one matters, and [`super::state::State`] tells that.
+/// The checker ignores the generation. For a row that a worker holds, only one thing matters:
+/// whether it is still the stored one. [`super::state::State`] tells that.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     authorizer: Arc<Authorizer>,
     key: u64,
 }
 
-/// What WeChat minted: the number of the authorization and, within it, of the token.
+/// A token of WeChat: the number of its authorization, and its number within that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Mark {
     pub(super) grant: u8,
     pub(super) number: u8,
 }
 
-/// An access token and when it dies.
+/// An access token and when it expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Access {
     pub(super) mark: Mark,
@@ -117,7 +117,7 @@ impl Mark {
 }
 
 impl Access {
-    /// The token as we read it from WeChat's answer to a call of the time `asked_at`.
+    /// The token as the functions read it from the answer to a call made at `asked_at`.
     pub(super) fn read(self, life_secs: u64, asked_at: u64) -> Expiring<AuthorizerAccessToken> {
         Expiring {
             secret: ACCESS[self.mark.index()].clone(),
@@ -126,7 +126,8 @@ impl Access {
     }
 }
 
-/// Every field but the generation and the names; a new one does not compile until it is decided here.
+/// A hash of every field except the generation and the names. A new field does not compile until it
+/// is decided here.
 fn key(row: &Authorizer) -> u64 {
     let Authorizer {
         appid: _,

@@ -1,4 +1,4 @@
-//! What becomes of a state when nothing more happens and everybody does his work.
+//! The end of a state: nothing new happens, and every worker finishes its work.
 
 use component_core::row::authorizer::Standing;
 
@@ -6,10 +6,10 @@ use super::Rules;
 use super::state::{Notice, State};
 use super::worker::{Fate, Job, Worker};
 
-/// The refresher's schedule, and by then every old token at WeChat is dead.
+/// The schedule of the refresher. By then every replaced token at WeChat has expired.
 const SCHEDULE_SECS: u64 = 310;
 
-/// An authorizer's renewal starts over so often.
+/// So many runs of the refresher, because a renewal may have to start over.
 const ROUNDS: u8 = 3;
 
 impl State {
@@ -18,8 +18,8 @@ impl State {
         self.workers.iter().all(|worker| *worker == Worker::Idle)
     }
 
-    /// The state once every notice was handled, the refresher has come, the list was read, and the refresher has come
-    /// again.
+    /// The state after every notice was handled, the refresher ran, the list was read, and the
+    /// refresher ran again.
     pub(super) fn settled(&self, rules: &Rules) -> Self {
         let mut state = self.clone();
         state.pass(SCHEDULE_SECS);
@@ -36,7 +36,7 @@ impl State {
         state
     }
 
-    /// Whether the row says what is true at WeChat, and nothing more.
+    /// Whether the row agrees with WeChat.
     pub(super) fn agrees(&self) -> bool {
         let Some(live) = self.wechat.live() else {
             return self.row.standing != Standing::Authorized;
@@ -54,7 +54,7 @@ impl State {
         }
     }
 
-    /// One worker alone, to the end of his work.
+    /// Runs one worker alone until its work is done.
     pub(super) fn do_all(&mut self, rules: &Rules, job: Job) {
         let mut worker = self.begin(rules, job).unwrap_or(Worker::Idle);
         while worker != Worker::Idle {

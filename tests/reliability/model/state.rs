@@ -1,4 +1,4 @@
-//! WeChat, the table, the workers on it, and what has happened: one state of the model.
+//! One state of the model: WeChat, the table, the workers, and what has happened.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -13,21 +13,21 @@ use super::worker::Worker;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct State {
-    /// By everybody's clock.
+    /// The time, by every clock.
     pub(super) now: u64,
     pub(super) wechat: Wechat,
     pub(super) row: Row,
-    /// What the merchant did, oldest first.
+    /// The actions of the merchant, oldest first.
     pub(super) events: Vec<Event>,
     pub(super) workers: [Worker; 3],
     pub(super) left: Left,
-    /// The revocation that the row has taken last.
+    /// The last revocation that the row has taken.
     revocation: Option<u8>,
     /// The first rule that a write broke.
     pub(super) broken: Option<Broken>,
 }
 
-/// An authorization or a revocation, and what is under way because of it.
+/// An authorization or a revocation, and what is in flight because of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Event {
     pub(super) what: What,
@@ -47,10 +47,10 @@ pub(super) enum Notice {
     Handled,
 }
 
-/// Who may exchange the code.
+/// Whether a worker may exchange the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Claim {
-    /// Nobody has it at or after this moment.
+    /// A worker holds the code until this moment.
     Until(u64),
     Exchanged,
 }
@@ -66,7 +66,7 @@ pub(super) enum Browser {
 pub(super) struct Left {
     pub(super) authorizations: u8,
     pub(super) revocations: u8,
-    /// Runs of the refresher, requests of the getter, and lists.
+    /// Runs of the refresher, requests of the getter, and reads of the list.
     pub(super) runs: u8,
     /// Notices that are handled, again or at the same time.
     pub(super) notices: u8,
@@ -84,14 +84,14 @@ pub(super) enum Broken {
     OlderOverNewer,
 }
 
-/// On what ground somebody writes.
+/// The ground on which a worker writes.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Ground<'a> {
-    /// The authorization that it is about.
+    /// The authorization that the write is about.
     pub(super) grant: Option<u8>,
-    /// The revocation that it is about.
+    /// The revocation that the write is about.
     pub(super) revocation: Option<u8>,
-    /// What WeChat has refused on the way.
+    /// The refresh tokens that WeChat refused on the way.
     pub(super) refused: &'a [Mark],
 }
 
@@ -115,7 +115,7 @@ impl State {
         Timestamp::from_secs(self.now)
     }
 
-    /// The time, without chance: the model plays every order by itself.
+    /// The time, without jitter: the model plays every order anyway.
     pub(super) fn moment(&self) -> Moment {
         Moment {
             now: self.clock(),
@@ -123,7 +123,7 @@ impl State {
         }
     }
 
-    /// The merchant confirms, which takes him more than a second.
+    /// The merchant authorizes, which takes more than a second.
     pub(super) fn authorize(&mut self) {
         self.pass(1);
         self.wechat.authorize(self.next_event(), self.now);
@@ -174,11 +174,11 @@ impl State {
         self.events[usize::from(event)].notice = Notice::Handled;
     }
 
-    /// The loop of compare-and-set: a write on a row that somebody has written since is refused with the row as it is
-    /// now, and the change is made again, on that. In one step, since a refused write changes nothing that another worker
-    /// could see.
+    /// The compare-and-set loop: if another worker has written the row since, the change is made
+    /// again on the row as it is now. One step is enough, because a refused write has no effect
+    /// that another worker could see.
     ///
-    /// Whether the row was written.
+    /// Returns whether the row was written.
     pub(super) fn keep(
         &mut self,
         protocol: Protocol,
@@ -209,17 +209,18 @@ impl State {
         self.row = next;
     }
 
-    /// Which rule the write of `next` would break.
+    /// The rule that the write of `next` would break.
     fn breaks(&self, next: &Row, ground: Ground<'_>) -> Option<Broken> {
         let rises = self.row.standing == Standing::Revoked && next.standing != Standing::Revoked;
-        // Within one second WeChat's own clock does not tell which came last; only the end is right then.
+        // Within one second, WeChat's clock does not tell which came last. Only the final state
+        // must be right then.
         let is_late = |grant: u8| {
             self.revocation.is_some_and(|revocation| {
                 grant < revocation && self.event(grant).at < self.event(revocation).at
             })
         };
-        // When WeChat was asked and denied, nobody knows when it was revoked: then what is late may be taken for newer, if
-        // no token is handed out before WeChat is asked again.
+        // If WeChat was asked and denied, the date of the revocation is unknown. Then a late grant
+        // may be taken for newer, if no token is served before WeChat is asked again.
         let undated = self.row.revoked_at <= self.row.auth_epoch;
         let asks = next.slot.token.is_none() && next.due_at.is_some();
         if rises && ground.grant.is_none_or(is_late) && !(undated && asks) {
@@ -235,7 +236,7 @@ impl State {
             .then_some(Broken::OlderOverNewer)
     }
 
-    /// Workers are alike, so that only which of them there are matters.
+    /// Sorts the workers, which are alike: only their states matter.
     pub(super) fn sort_workers(&mut self) {
         let generation = self.row.generation;
         self.workers.sort_by_cached_key(|worker| {
@@ -277,7 +278,7 @@ impl Hash for State {
     }
 }
 
-/// The weakened rules about epochs: whatever comes counts as the newest.
+/// The weaker rules about epochs: every write counts as the newest.
 impl Protocol {
     pub(super) fn lease(self, row: &Authorizer, lease: Lease) -> Lease {
         match self {

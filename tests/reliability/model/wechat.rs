@@ -1,4 +1,4 @@
-//! WeChat, as far as one authorizer's tokens go.
+//! The part of WeChat that issues one authorizer's tokens.
 
 use super::row::{Access, Mark};
 
@@ -8,7 +8,7 @@ pub(super) struct Wechat {
     pub(super) grant: Option<Grant>,
 }
 
-/// One authorization: from its confirmation to the next one, or to its revocation.
+/// One authorization, until the next one or its revocation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Grant {
     /// The event that began it.
@@ -16,12 +16,12 @@ pub(super) struct Grant {
     pub(super) at: u64,
     /// None until the code is exchanged.
     pub(super) refresh: Option<Mark>,
-    /// The newest access token, and those before it until they die.
+    /// The newest access token, and earlier ones until they expire.
     pub(super) access: Vec<Access>,
     minted: u8,
 }
 
-/// What is asked about an authorizer: its info, and the list.
+/// WeChat's answer about an authorizer, by its info or the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Told {
     Authorized {
@@ -29,18 +29,18 @@ pub(super) enum Told {
         at: u64,
         refresh: Option<Mark>,
     },
-    /// Since the revocation that is this event.
+    /// Not authorized since this revocation.
     NotAuthorized(Option<u8>),
 }
 
-/// Two tokens of one answer.
+/// The two tokens of one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Pair {
     pub(super) access: Access,
     pub(super) refresh: Mark,
 }
 
-/// What became of a refresh token at WeChat.
+/// WeChat's answer to a refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Refreshed {
     Pair(Pair),
@@ -78,7 +78,7 @@ impl Told {
 }
 
 impl Wechat {
-    /// The merchant confirms: whatever was of an authorization before is dead.
+    /// The merchant authorizes, which ends every earlier token.
     pub(super) fn authorize(&mut self, event: u8, at: u64) {
         self.grant = Some(Grant {
             event,
@@ -89,7 +89,7 @@ impl Wechat {
         });
     }
 
-    /// `api_query_auth` with the code of an authorization; none if it is not to be exchanged any more.
+    /// `api_query_auth` with the code of an authorization; none if the code is spent or expired.
     pub(super) fn query_auth(&mut self, event: u8, now: u64) -> Option<Pair> {
         let grant = self.grant.as_mut().filter(|grant| {
             grant.event == event && grant.refresh.is_none() && now < grant.at + CODE_LIFE_SECS
@@ -123,7 +123,7 @@ impl Wechat {
             })
     }
 
-    /// The refresh token that works.
+    /// The refresh token that works now.
     pub(super) fn live(&self) -> Option<Mark> {
         self.grant.as_ref().and_then(|grant| grant.refresh)
     }
@@ -152,7 +152,7 @@ impl Grant {
         }
     }
 
-    /// A new access token; those before it live five minutes more at most.
+    /// Issues an access token; earlier ones work for five minutes more at most.
     fn issue(&mut self, now: u64) -> Option<Pair> {
         for old in &mut self.access {
             old.until = old.until.min(now + OVERLAP_SECS);

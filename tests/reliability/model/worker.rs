@@ -1,4 +1,5 @@
-//! The functions at work, step by step as the flows go: what lies between two steps is where others come in, or a crash.
+//! The functions at work, step by step as the flows go. Between two steps other workers act, or the
+//! worker crashes.
 
 use std::time::Duration;
 
@@ -20,22 +21,22 @@ pub(super) enum Worker {
     Idle,
     Renewing(Renewing),
     Exchanging(Exchanging),
-    /// A revocation in the second of the authorization: WeChat is asked.
+    /// A revocation in the second of the authorization: the worker asks WeChat.
     Revoking {
         event: u8,
         seen: Row,
         told: Option<Told>,
     },
-    /// The list was read, and names the account or does not.
+    /// The list was read; it names the account or does not.
     Listing(Told),
-    /// It is absent from the list: WeChat is asked.
+    /// The list lacks the account: the worker asks WeChat.
     Missing {
         seen: Row,
         told: Option<Told>,
     },
 }
 
-/// What sets a worker going.
+/// What starts a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Job {
     /// The refresher finds the row due.
@@ -47,20 +48,20 @@ pub(super) enum Job {
     Reconcile,
 }
 
-/// What becomes of a call to WeChat.
+/// What happens to a call to WeChat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Answered,
-    /// It takes effect, and the answer gets lost.
+    /// The call takes effect, and its answer gets lost.
     AnswerLost,
     NeverSent,
 }
 
-/// How long a lease and a claim last.
+/// The length of a lease and of a claim on a code.
 pub(super) const LEASE: Duration = MAX_RENEWAL.saturating_add(LEASE_MARGIN);
 
 impl Worker {
-    /// Of a worker who holds a row: whether it is still the stored one.
+    /// Whether the row that a worker holds is still the stored one; none if it holds no row.
     pub(super) fn holds(&self, generation: u64) -> Option<bool> {
         let row = match self {
             Self::Renewing(renewing) => &renewing.row,
@@ -71,7 +72,7 @@ impl Worker {
         Some(row.generation == generation)
     }
 
-    /// The refresh token that WeChat has just given it.
+    /// The refresh token that WeChat has just issued to it.
     pub(super) fn brings(&self) -> Option<Mark> {
         match self {
             Self::Renewing(renewing) => renewing.brings(),
@@ -80,12 +81,12 @@ impl Worker {
         }
     }
 
-    /// Whether it holds the lease no longer, and its call of that time has yet to take effect, or took it only then.
+    /// Whether its lease has ended, and its call takes effect only after that.
     pub(super) fn outlives_its_lease(&self, now: u64) -> bool {
         matches!(self, Self::Renewing(renewing) if renewing.outlives_its_lease(now))
     }
 
-    /// Whether its next step is a call that gives tokens.
+    /// Whether its next step is a call that issues tokens.
     pub(super) fn calls(&self) -> bool {
         match self {
             Self::Renewing(renewing) => renewing.calls(),
@@ -94,12 +95,12 @@ impl Worker {
         }
     }
 
-    /// Whether it goes on if WeChat does not tell what is authorized.
+    /// Whether it continues if WeChat does not tell what is authorized.
     pub(super) fn may_guess(&self) -> bool {
         matches!(self, Self::Exchanging(exchanging) if exchanging.may_guess())
     }
 
-    /// Whether it waits for WeChat to tell what is authorized.
+    /// Whether it asks WeChat what is authorized.
     pub(super) fn asks(&self) -> bool {
         match self {
             Self::Renewing(renewing) => renewing.asks(),
@@ -111,7 +112,7 @@ impl Worker {
 }
 
 impl State {
-    /// An invocation begins; none, if there is nothing for it to do.
+    /// Begins an invocation; none if it finds nothing to do.
     pub(super) fn begin(&mut self, rules: &Rules, job: Job) -> Option<Worker> {
         match job {
             Job::Refresh => {
@@ -247,7 +248,7 @@ impl State {
                 });
                 Worker::Idle
             }
-            // The index names those that are due at all; then the list is read again.
+            // The due index names accounts with a due time; for these the list is read again.
             Told::NotAuthorized(_)
                 if row.due_at.is_some() && matches!(self.ask_wechat(), Told::NotAuthorized(_)) =>
             {

@@ -1,4 +1,4 @@
-//! What befalls whatever leaves a function, on its way there and back.
+//! What happens to a request that leaves a function, and to its answer.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,50 +13,50 @@ use tokio::sync::{Notify, oneshot};
 
 use super::Simulation;
 
-/// Where something leaves a function.
+/// The place that a request goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Dynamodb,
     Wechat,
 }
 
-/// How rough it is.
+/// How much goes wrong.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Weather {
-    /// How much of what crosses a boundary something befalls.
+    /// The share of requests that meet a fault.
     pub(crate) faults: f64,
-    /// Of how many runs of a function the sandbox is to die.
+    /// The share of runs in which the sandbox is killed.
     pub(crate) crashes: f64,
-    /// Nobody answers there.
+    /// The places that do not answer.
     pub(crate) outages: Vec<Place>,
-    /// WeChat pushes nothing, whatever it is asked.
+    /// WeChat pushes nothing, even if it is asked.
     pub(crate) silence: bool,
 }
 
-/// What befalls one request.
+/// The fate of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// Nothing.
+    /// The request and its answer arrive.
     Passes,
-    /// There is no connection.
+    /// The connection is refused.
     Refused,
-    /// It never arrives, and no answer comes.
+    /// The request never arrives, and no answer comes.
     Swallowed,
-    /// It takes effect, and the connection breaks.
+    /// The request takes effect, and the connection breaks.
     AnswerLost,
-    /// It takes effect, and no answer comes.
+    /// The request takes effect, and no answer comes.
     Unanswered,
-    /// It takes effect when nobody waits for it any more.
+    /// The request takes effect late, when its sender may have given up.
     Late,
-    /// It takes effect, and the answer comes late, too late perhaps.
+    /// The request takes effect, and its answer comes late.
     LateAnswer,
-    /// It arrives twice; the second answer comes back.
+    /// The request arrives twice; the second answer comes back.
     Twice,
-    /// The other side has too much to do.
+    /// The other side is overloaded.
     Busy,
-    /// The sender dies before it leaves.
+    /// The sender is killed before the request leaves.
     DiesBefore,
-    /// The sender dies while it is under way.
+    /// The sender is killed while the request is in flight.
     DiesAfter,
 }
 
@@ -74,28 +74,28 @@ const FAULTS: [Fate; 8] = [
 /// One run of a function.
 pub(crate) struct Invocation {
     pub(crate) id: u64,
-    /// After how many requests it dies; not, if it makes fewer.
+    /// The number of the request at which the run is killed; a run that makes fewer lives.
     life: Option<usize>,
     requests: AtomicUsize,
-    /// Whether anything befell it.
+    /// Whether it met a fault.
     struck: AtomicBool,
-    /// Whether it was asked for another token than the one that is there.
+    /// Whether its caller asked for another token than the stored one.
     wants_another: AtomicBool,
     dies: Notify,
 }
 
 tokio::task_local! {
-    /// Whose request it is; what belongs to none is the test's own, and nothing befalls it.
+    /// The run that makes a request. A request without a run is the test's own, and meets no fault.
     pub(crate) static INVOCATION: Arc<Invocation>;
 }
 
-/// An answer from the other side, and what of it the ledger wants to know whether it was received.
+/// An answer of the other side, and the token in it whose receipt the ledger notes.
 pub(crate) struct Answer {
     pub(crate) response: HttpResponse,
     pub(crate) issue: Option<(String, u64)>,
 }
 
-/// What a request does on the other side.
+/// The effect of a request on the other side.
 pub(crate) type Effect =
     Box<dyn FnMut() -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + 'static>;
 
@@ -111,7 +111,7 @@ impl Invocation {
         }
     }
 
-    /// Whether the request that it makes now is its last.
+    /// Whether the run is killed at the request that it makes now.
     fn is_at_its_end(&self) -> bool {
         let made = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         self.life == Some(made)
@@ -133,14 +133,14 @@ impl Invocation {
         self.wants_another.load(Ordering::Relaxed)
     }
 
-    /// Until it dies, if it does.
+    /// Waits until the run is killed, for ever if it is not.
     pub(crate) async fn death(&self) {
         self.dies.notified().await;
     }
 }
 
 impl Place {
-    /// How long one way takes, at most.
+    /// The longest time of one way.
     const fn latency(self) -> Duration {
         match self {
             Self::Dynamodb => Duration::from_millis(8),
@@ -182,7 +182,7 @@ impl Simulation {
 
     /// Sends a request to the other side and waits for its answer.
     ///
-    /// It travels on its own: a sender who hangs up does not call it back.
+    /// A request in flight is not stopped when its sender gives up.
     pub(crate) async fn cross(
         self,
         place: Place,
@@ -240,7 +240,7 @@ impl Simulation {
                 simulation.overdue(issue);
             }
             simulation.sleep(back).await;
-            // Nobody may wait any more.
+            // The sender may have given up.
             drop(answered.send(answer));
         });
         let Ok(Answer { response, issue }) = answer.await else {

@@ -1,10 +1,10 @@
-//! All the chance of one life: the same numbers for the same seed.
+//! The random numbers of one life: the same for the same seed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A sequence of numbers. Clones draw from the same one.
+/// A sequence of random numbers. Clones draw from the same one.
 #[derive(Clone)]
 pub(crate) struct Chance(Arc<AtomicU64>);
 

@@ -41,7 +41,8 @@ impl Clock for VirtualClock {
     }
 }
 
-/// An empty table as `template.yaml` has it, less its stream: what would be on it is told by [`Simulation::stored`].
+/// An empty table like the one of `template.yaml`, without its stream: [`Simulation::stored`] tells
+/// of new items.
 pub(super) fn database(began: Instant) -> Database {
     let database = Database::memory_with_clock(Arc::new(VirtualClock(began))).unwrap();
     let table = json!({
@@ -133,7 +134,7 @@ impl Simulation {
         }
     }
 
-    /// An item was put.
+    /// Takes note of an item that was put.
     fn stored(&self, item: &HashMap<String, AttributeValue>) {
         let pk = text(item, "pk");
         if let Some(sha256) = pk.strip_prefix("notice#") {
@@ -146,7 +147,7 @@ impl Simulation {
         }
     }
 
-    /// An item was updated with these values.
+    /// Takes note of an item that was updated with these values.
     fn updated(
         &self,
         key: &HashMap<String, AttributeValue>,
@@ -160,13 +161,13 @@ impl Simulation {
         }
     }
 
-    /// Whether the stored ticket is one that WeChat takes.
+    /// Whether WeChat accepts the stored ticket.
     pub(crate) fn has_good_ticket(&self) -> bool {
         let row = self.row("component#ticket").unwrap_or_default();
         self.wechat().ticket_works(text(&row, "ticket"))
     }
 
-    /// A row as it stands, read past everything.
+    /// A row as it is stored, read without a fault.
     pub(crate) fn row(&self, pk: &str) -> Option<HashMap<String, AttributeValue>> {
         let get = json!({"TableName": TABLE, "Key": {"pk": {"S": pk}}});
         let get = serde_json::from_value(get).unwrap();

@@ -1,4 +1,5 @@
-//! What really happened, beside what the functions know of it; and the rules that hold whatever happens.
+//! What really happened, as opposed to what the functions know of it; and the rules that must
+//! always hold.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -11,20 +12,21 @@ use super::boundary::Invocation;
 use super::dynamodb::{number, text};
 use super::triggers::Wish;
 
-/// Whose the component's own tokens are.
+/// The owner of the component's own tokens.
 pub(crate) const COMPONENT: &str = "component";
 
-/// Issues remembered of each account.
+/// So many issues of each account are remembered.
 const MEMORY: usize = 16;
 
-/// A token lives two hours and is renewed when half an hour is left of it, or forty minutes: sooner is needless.
+/// A token lives two hours, and is renewed 30 to 40 minutes before it expires. Renewing it sooner
+/// is needless.
 const PERIOD_SECS: u64 = 75 * 60;
 
-/// Nobody can know of it: the caller has given this try up and has had an answer to a later one. A sibling learns it from
-/// WeChat, and then asks for another.
+/// The functions cannot know of it: a call in flight, given up by its holder, took effect after a
+/// later call was answered. A caller learns it from WeChat, and then asks for another token.
 const OVERTAKEN: &str = "dead: a renewal that was given up was taken up after a later one";
 
-/// A notice may get lost; a day later the list tells of what it told.
+/// A notice may get lost; the list tells of its change within a day.
 const NEWS_SECS: u64 = 25 * 3600;
 
 #[derive(Default)]
@@ -33,11 +35,11 @@ pub(crate) struct Ledger {
     pub(crate) counts: Counts,
     accounts: BTreeMap<String, Account>,
     serial: u64,
-    /// Notices that are stored and not settled.
+    /// Notices that are stored and not handled.
     pending: BTreeSet<String>,
 }
 
-/// How often what happened.
+/// How often each thing happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts(pub(crate) BTreeMap<&'static str, u64>);
 
@@ -45,15 +47,15 @@ pub(crate) struct Counts(pub(crate) BTreeMap<&'static str, u64>);
 #[derive(Default)]
 struct Account {
     issues: Vec<Issue>,
-    /// Authorizations and revocations at WeChat.
+    /// The authorizations and revocations at WeChat.
     changes: Vec<Change>,
-    /// Refresh tokens in its row.
+    /// The refresh tokens in its row.
     refresh_tokens: BTreeSet<String>,
-    /// When the refresher should look at it.
+    /// When it is due for the refresher.
     due_at: Option<u64>,
-    /// Whether its row says, as it was written last and the time before, that its token may be dead: by a lease that
-    /// somebody left, by the note of one who saw no answer, or by a lease later than the token's; or that it has none, since
-    /// WeChat was to be asked which came last.
+    /// Whether its row marks the access token as doubtful, as last written and as written before
+    /// that. It does so by a lease that was not released, by the doubt of a lost answer, or by a
+    /// lease later than the token. A row without a token is also in doubt.
     in_doubt: [bool; 2],
 }
 
@@ -65,22 +67,22 @@ pub(crate) struct Issue {
     by: Arc<Invocation>,
     renewal: bool,
     serial: u64,
-    /// How many changes there had been.
+    /// How many changes there had been before.
     authorization: usize,
-    /// What whoever had asked for it saw of it.
+    /// What the caller of WeChat saw of the answer.
     seen: Seen,
-    /// Whether it ever stood in the row, and since when no more.
+    /// Whether it was ever stored in the row, and since when it no longer is.
     kept: bool,
     left: Option<u64>,
 }
 
-/// What the one who had asked saw of the answer.
+/// What the caller of WeChat saw of its answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Seen {
     Nothing,
-    /// Nothing, and he had given up before WeChat took the call up.
+    /// Nothing: the caller had given up before the call took effect.
     Overdue,
-    /// It came back to him.
+    /// The answer arrived.
     Received,
 }
 
@@ -126,7 +128,7 @@ impl Issue {
 }
 
 impl Account {
-    /// Why an issue that comes so soon after the one before is not needless.
+    /// Why an issue so soon after the one before is not needless.
     fn why_again(&self, issue: &Issue) -> Option<&'static str> {
         let before = self.issues.last().filter(|before| {
             before.authorization == issue.authorization && issue.at < before.at + PERIOD_SECS
@@ -135,7 +137,7 @@ impl Account {
             return Some("renewed in time");
         };
         if before.seen != Seen::Received {
-            Some("renewed again: nobody received the answer before")
+            Some("renewed again: the answer before was lost")
         } else if issue.by.wants_another() {
             Some("renewed again: asked for")
         } else if self.in_doubt[1] {
@@ -147,7 +149,7 @@ impl Account {
         }
     }
 
-    /// Why a token that WeChat does not accept may be answered by somebody who began to look at `since`.
+    /// Why a getter that began at `since` may serve a token that WeChat does not accept.
     fn why_dead(&self, token: &str, since: u64, faultless: bool) -> Option<&'static str> {
         let index = self.issues.iter().position(|issue| issue.token == token)?;
         let issue = &self.issues[index];
@@ -160,7 +162,7 @@ impl Account {
         let next = self.issues.get(index + 1)?;
         match next.seen {
             Seen::Overdue => Some(OVERTAKEN),
-            // What is in doubt is renewed first: it is served only to somebody who could not renew it either.
+            // A doubtful token is renewed first: it is served only if that renewal fails.
             _ if faultless => None,
             Seen::Nothing => Some("dead: it was renewed unseen, and cannot be renewed now"),
             Seen::Received if !next.kept && !next.by.is_faultless() => {
@@ -184,7 +186,7 @@ impl Simulation {
         self.ledger().counts.add(what);
     }
 
-    /// WeChat gave an access token.
+    /// WeChat issued an access token.
     pub(super) fn issued(&self, mut issue: Issue) -> (String, u64) {
         let whose = issue.whose.clone();
         let serial = {
@@ -210,12 +212,12 @@ impl Simulation {
         (whose, serial)
     }
 
-    /// Whoever had asked for it had given up.
+    /// The caller had given up before the call took effect.
     pub(super) fn overdue(&self, issue: &(String, u64)) {
         self.with_issue(issue, |issue| issue.seen = Seen::Overdue);
     }
 
-    /// And it came back to whoever had asked.
+    /// The answer has arrived at the caller.
     pub(super) fn received(&self, issue: &(String, u64)) {
         self.with_issue(issue, |issue| issue.seen = Seen::Received);
     }
@@ -229,7 +231,7 @@ impl Simulation {
         });
     }
 
-    /// The merchant authorized or revoked, of which this notice tells.
+    /// The merchant authorized or revoked; this is the notice of it.
     pub(super) fn changed(&self, appid: &str, notice: &str) {
         let at = self.now();
         let notice = component_core::digest::sha256_hex(notice.as_bytes());
@@ -260,7 +262,7 @@ impl Simulation {
         }
     }
 
-    /// Whether no notice of an account's last authorization or revocation was ever handled.
+    /// Whether the notice of the last authorization or revocation was never handled.
     fn was_last_change_missed(&self, appid: &str) -> bool {
         self.with_account(appid, |account| {
             let last = account.changes.last();
@@ -268,7 +270,7 @@ impl Simulation {
         })
     }
 
-    /// Whether no notice of an account's last authorization is handled, and the list has not been compared since.
+    /// Whether the notice of the last change is not handled, and no list was compared since.
     pub(crate) fn is_news(&self, appid: &str) -> bool {
         let now = self.now();
         self.with_account(appid, |account| {
@@ -277,7 +279,7 @@ impl Simulation {
         })
     }
 
-    /// A row is written with this access token.
+    /// A row was written with this access token.
     fn access_token_kept(&self, whose: &str, token: &str, seq: u64) {
         self.with_account(whose, |account| {
             for issue in &mut account.issues {
@@ -300,7 +302,7 @@ impl Simulation {
         });
     }
 
-    /// Whether a run of the refresher would find anything to do.
+    /// Whether a run of the refresher would find work.
     pub(super) fn anything_due(&self) -> bool {
         let now = self.now();
         let ledger = self.ledger();
@@ -354,7 +356,7 @@ impl Simulation {
         }
     }
 
-    /// The getter, who began to look at `since`, answers with a token.
+    /// Judges a token that the getter served in a run that began at `since`.
     pub(super) fn judge(&self, whose: &str, answer: &Value, since: u64, faultless: bool) {
         self.count("tokens served");
         let token = answer["access_token"].as_str().unwrap();
@@ -376,8 +378,9 @@ impl Simulation {
         }
     }
 
-    /// What must be true of an account once nothing befalls anything any more: WeChat's live refresh token is in the row,
-    /// and its getter answers with a token that WeChat accepts; or nobody answers with anything.
+    /// What must hold for an account once all faults have ended. WeChat's refresh token is in the
+    /// row, and the getter serves a token that WeChat accepts. Or the account is not authorized,
+    /// and the getter serves none.
     pub(crate) async fn check_settled(&self, appid: &str) {
         let view = self.wechat().authorizer(appid).unwrap();
         let mut answer = self.ask(appid, Wish::Any).await;
@@ -411,7 +414,7 @@ impl Simulation {
                 }
                 self.count("settled: authorized");
             }
-            // WeChat never gave a refresh token: nobody came with the code.
+            // WeChat never issued a refresh token: the code was never exchanged.
             (None, true) => {
                 if status != "reauthorization_required" || answer != Err("reauthorization_required")
                 {
@@ -419,8 +422,8 @@ impl Simulation {
                 }
                 self.count("settled: never exchanged");
             }
-            // Nor did its revocation ever come through, and the list tells nothing of an account that has no token to renew:
-            // the merchant must authorize again either way.
+            // Its revocation never arrived either, and the list does not tell of such an account.
+            // The merchant must authorize again in both cases.
             (None, false)
                 if status == "reauthorization_required"
                     && answer == Err("reauthorization_required")

@@ -1,4 +1,4 @@
-//! What merchants do, and how the functions hear of it.
+//! What merchants do, and how the functions learn of it.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::sandbox::Function;
 use crate::world::browser::{Browser, location, parameter};
 
 impl Simulation {
-    /// A merchant authorizes by the link: clicks, confirms, and comes back, unless he closes the window.
+    /// The merchant authorizes by the link: clicks, confirms, and comes back or closes the window.
     pub(crate) async fn authorize_by_link(&self, appid: &str) {
         let mut browser = Browser::default();
         let request = browser.request("POST", "/auth/start");
@@ -21,7 +21,7 @@ impl Simulation {
             return;
         };
         if clicked.status() != http::StatusCode::SEE_OTHER {
-            return self.count("a click in vain");
+            return self.count("a click that failed");
         }
         browser.remember(&clicked);
         let page = location(&clicked);
@@ -66,14 +66,15 @@ impl Simulation {
         }
     }
 
-    /// A merchant authorizes at WeChat, which takes him more than a second: so two authorizations are never of the same one.
+    /// The merchant authorizes at WeChat, which takes more than a second. So no two authorizations
+    /// share a second.
     pub(crate) async fn authorize(&self, appid: &str) {
         self.sleep(Duration::from_secs(1)).await;
         let consent = self.wechat().authorize_unpushed(appid).unwrap();
         self.confirmed(appid, consent.notice);
     }
 
-    /// A merchant withdraws the authorization, if there is one.
+    /// The merchant withdraws the authorization, if there is one.
     pub(crate) fn revoke(&self, appid: &str) {
         if let Ok(notice) = self.wechat().revoke_unpushed(appid) {
             self.note(format_args!("{appid} revokes"));

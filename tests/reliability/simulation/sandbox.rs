@@ -1,4 +1,4 @@
-//! Lambda: a function runs in a sandbox that nobody else uses meanwhile, and is killed at its time limit.
+//! Lambda: a function runs alone in a sandbox, and is killed at its time limit.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::dynamodb::Dynamodb;
 use super::secret::SecretsManager;
 use super::wechat::Wechat;
 
-/// A function and how long it may take: as `template.yaml` has it.
+/// A function and its time limit, as in `template.yaml`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Function {
     TicketReceiver,
@@ -28,13 +28,13 @@ pub(crate) enum Function {
     TokenGetter,
 }
 
-/// What each `main.rs` leaves for the answer's way back.
+/// The time that each `main.rs` keeps for its answer.
 const MARGIN: Duration = Duration::from_secs(3);
 
-/// Of runs that find an idle sandbox, some come to a new one all the same.
+/// The share of runs that get a new sandbox although an idle one exists.
 const COLD_STARTS: f64 = 0.05;
 
-/// Of those who die nobody makes 2 to the power of this many requests.
+/// A killed run makes fewer than 2 to the power of this many requests.
 const LONGEST_LIFE: usize = 10;
 
 impl Function {
@@ -47,13 +47,13 @@ impl Function {
     }
 }
 
-/// One run of a function, as the one who asked for it sees it.
+/// One run of a function, as its caller sees it.
 pub(crate) struct Ran<T> {
     /// Its number.
     pub(crate) id: u64,
-    /// `None` if it died.
+    /// `None` if the run was killed.
     pub(crate) answer: Option<T>,
-    /// Whether nothing befell it.
+    /// Whether the run met no fault.
     pub(crate) faultless: bool,
 }
 
@@ -82,7 +82,7 @@ impl Simulation {
             self.0.sandboxes.lock().unwrap().push(sandbox);
         } else {
             invocation.fault();
-            self.note(format_args!("#{id} dies"));
+            self.note(format_args!("#{id} is killed"));
         }
         Ran {
             id,
@@ -91,7 +91,7 @@ impl Simulation {
         }
     }
 
-    /// After how many requests a run dies, if it does: soon as often as late.
+    /// The number of the request at which a run is killed, if it is: early as often as late.
     fn life(&self) -> Option<usize> {
         let crashes = self.weather().crashes;
         let dies = self.chance().happens(crashes);
@@ -117,7 +117,7 @@ impl Simulation {
         }
     }
 
-    /// Clients of its own, as each sandbox has them.
+    /// New clients, as each sandbox has its own.
     fn parts(&self) -> Parts {
         let (time, chance) = (self.clone(), self.chance().clone());
         let clock = Clock::told(move || Timestamp::from_secs(time.now()), 1);
@@ -138,7 +138,8 @@ impl Simulation {
         let config = client
             .config()
             .to_builder()
-            // The SDK draws its own jitter, and shares its budget of repetitions among all clients of a process.
+            // The SDK draws its own jitter, and all clients of a process share its budget of
+            // retries.
             .retry_config(retries.with_use_static_exponential_base(true))
             .retry_partition(RetryPartition::custom("sandbox").build());
         aws_sdk_dynamodb::Client::from_conf(config.build())

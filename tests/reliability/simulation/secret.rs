@@ -1,4 +1,4 @@
-//! Secrets Manager, as far as a secret that never changes needs it.
+//! Secrets Manager with one secret that never changes.
 
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};

@@ -1,4 +1,4 @@
-//! Everything that happened, in order: as a number, and on request in words.
+//! All events in order: hashed, and printed on request.
 
 use std::fmt::{self, Write as _};
 use std::hash::{DefaultHasher, Hasher};

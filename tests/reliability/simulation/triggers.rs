@@ -1,4 +1,5 @@
-//! What makes the functions run: WeChat's pushes, the stream, the schedules, and siblings who ask for tokens.
+//! What makes the functions run: WeChat's pushes, the stream, the schedules, and callers who ask
+//! for tokens.
 
 use std::time::Duration;
 
@@ -16,28 +17,28 @@ use super::sandbox::{Function, Ran};
 /// How often WeChat pushes a ticket.
 const TICKETS_EVERY: Duration = Duration::from_mins(10);
 
-/// How often WeChat posts a push, and how long it waits for each.
+/// How often WeChat tries a push, and how long it waits for each answer.
 const PUSHES: u32 = 3;
 const PUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often the event source mapping brings a batch.
+/// How often the event source mapping tries a batch.
 const BATCHES: u32 = 4;
 
-/// After how long an asynchronous invocation that failed is repeated.
+/// After how long Lambda retries an asynchronous invocation that failed.
 /// Source: <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>
 const RETRIES: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(2)];
 
 const IDLE_RUNS: f64 = 0.1;
 
-/// Lambda's answer for a function that died.
+/// The error of Lambda for a run that was killed.
 pub(crate) const DIED: &str = "Runtime.ExitError";
 
-/// What a sibling wants of a token.
+/// What a caller wants of a token.
 #[derive(Clone, Debug)]
 pub(crate) enum Wish {
     Any,
     Lasting(u64),
-    /// Another than this one, which WeChat is said to have refused.
+    /// Another token than this one, which WeChat is said to have refused.
     Another(String),
 }
 
@@ -50,7 +51,8 @@ impl Simulation {
         }
     }
 
-    /// The refresher's schedule, while it works. Of the runs that would find nothing to do, few are worth their time.
+    /// The refresher's schedule, which may miss a run. Most runs that would find no work are left
+    /// out to save time.
     pub(crate) async fn run_refresher(self) {
         loop {
             let missed = self.weather().faults / 2.0;
@@ -75,7 +77,7 @@ impl Simulation {
         self.note(format_args!("#{} {outcome:?}", ran.id));
     }
 
-    /// One run of the reconciliation, and what Lambda makes of one that fails.
+    /// One run of the reconciliation, with Lambda's retries.
     pub(crate) async fn reconcile(self) {
         for pause in [Duration::ZERO].into_iter().chain(RETRIES) {
             self.sleep(pause).await;
@@ -101,7 +103,7 @@ impl Simulation {
         }
     }
 
-    /// WeChat pushes, of which it may lose some, and repeats what is not taken.
+    /// WeChat pushes a notice, may lose it, and retries what is not taken.
     pub(super) fn push_soon(&self, xml: String) {
         tokio::spawn(self.clone().push(xml));
     }
@@ -131,7 +133,7 @@ impl Simulation {
         }
     }
 
-    /// Whether the ticket receiver took it.
+    /// Posts a push; whether the ticket receiver took it.
     async fn post(&self, xml: &str) -> bool {
         let nonce = (self.chance().number() % 1_000_000_000).to_string();
         let sealed = self.wechat().seal(xml, self.now(), &nonce);
@@ -146,7 +148,7 @@ impl Simulation {
         ran.await.answer == Some(StatusCode::OK)
     }
 
-    /// The stream brings a notice that was stored.
+    /// The stream brings a stored notice.
     pub(super) fn bring_soon(&self, sha256: &str) {
         self.0.stream.lock().unwrap().push_back(sha256.to_owned());
         tokio::spawn(self.clone().bring());
@@ -194,7 +196,8 @@ impl Simulation {
         }
     }
 
-    /// What the getter answers about an account, or the code of its error; [`DIED`] if it answered nothing.
+    /// Asks the getter for an account: its answer, the code of its error, or [`DIED`] if it was
+    /// killed.
     pub(crate) async fn ask(&self, whose: &str, wish: Wish) -> Result<Value, &'static str> {
         let mut request = if whose == COMPONENT {
             json!({ "component": true })
@@ -206,7 +209,7 @@ impl Simulation {
             Wish::Lasting(secs) => request["min_valid_secs"] = json!(secs),
             Wish::Another(token) => request["rotate_if"] = json!(token),
         }
-        let since = self.note(format_args!("somebody asks for {whose}"));
+        let since = self.note(format_args!("a caller asks for {whose}"));
         let ran = self
             .invoke(Function::TokenGetter, |functions, deadline| async move {
                 if !matches!(wish, Wish::Any) {

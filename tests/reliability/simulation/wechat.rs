@@ -54,7 +54,7 @@ impl Simulation {
         body: Bytes,
         by: std::sync::Arc<Invocation>,
     ) -> Answer {
-        // Sets the clock.
+        // This sets the clock of WeChat.
         self.wechat();
         let request = axum::extract::Request::post(uri)
             .body(Body::from(body))

@@ -1,4 +1,4 @@
-//! The recipe of `docs/links.md` for Rust, letter by letter but for this line and the `pub(super)`.
+//! The recipe of `docs/links.md` for Rust: the same text except for this line and the `pub(super)`.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};

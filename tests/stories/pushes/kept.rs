@@ -1,4 +1,4 @@
-//! What is stored of a push, and that it is stored once.
+//! What is stored of a push, and that each push is stored once.
 
 use http::StatusCode;
 use wechat_simulator::Settings;
@@ -10,7 +10,7 @@ use super::{
 use crate::world::rows::{number, text};
 use crate::world::{BEGINNING, World, appid};
 
-/// Pushes a ticket with this time now.
+/// Pushes a ticket with this time.
 async fn push(world: &World, value: &str, create_time: u64) {
     let sealed = world.sealed(&ticket(value, create_time));
     check_accepted(world, value, &sealed.query, sealed.body).await;
@@ -104,7 +104,7 @@ async fn a_notice_pushed_again_after_it_was_handled_changes_nothing() {
     world.push_xml(&notice).await;
     world.deliver().await;
     let before = world.rows().await;
-    // Sealed anew, an hour later: another timestamp, nonce and cipher text.
+    // An hour later WeChat seals the notice again: timestamp, nonce and cipher text differ.
     world.clock.advance(3600);
     assert!(world.push_xml(&notice).await.delivered);
     assert!(world.deliver().await.is_null());
@@ -117,7 +117,7 @@ async fn a_push_that_was_split_anew_is_stored_once() {
     let notice = world.simulator.authorize_unpushed(appid()).unwrap().notice;
     let component = Settings::example().component_appid;
     let encrypt = encrypt(notice.as_bytes(), &component);
-    // Sorted, the two are one row of digits, whichever is which.
+    // The signature covers the sorted values, so timestamp and nonce can be exchanged.
     let captured = query("1700000001", "1700000002", &encrypt);
     let split = query("1700000002", "1700000001", &encrypt);
     assert_eq!(
@@ -131,12 +131,13 @@ async fn a_push_that_was_split_anew_is_stored_once() {
     assert_eq!(before.len(), 1);
 }
 
-/// A cipher text that ends in what a nonce may begin with, as the end of a genuine nonce `zz` that sorts behind it.
+/// A cipher text whose end could be the start of a nonce, and sorts behind the rest. The genuine
+/// nonce is `zz`.
 fn movable() -> (String, String) {
     let component = Settings::example().component_appid;
     let whole = |number: u32| {
         let plain = ticket(&format!("ticket@@@moved{number:05}"), BEGINNING);
-        // A cipher text of whole blocks that needs no `=`.
+        // The plain text fills whole blocks, so that the base64 needs no `=`.
         let frame = 16 + 4 + plain.len() + component.len();
         let plain = plain + &" ".repeat(95 - frame % 96);
         encrypt(plain.as_bytes(), &component)

@@ -1,4 +1,5 @@
-//! Pushes that are signed and cannot be read: 400. With a wrong signature nobody looks: 403.
+//! Signed pushes that cannot be read get 400. With a wrong signature they are not read, and get
+//! 403.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -24,12 +25,13 @@ fn body(what: &'static str, body: impl Into<Vec<u8>>, encrypt: &str) -> Malforme
     }
 }
 
-/// In an envelope that is as it should be.
+/// A cipher text in a correct envelope.
 fn inside(what: &'static str, encrypt: &str) -> Malformed {
     body(what, envelope(encrypt), encrypt)
 }
 
-/// Each is 400 if signed and 403 if not; the push from which they were made is taken.
+/// Each push gets 400 if signed, and 403 if not; the correct push from which they were made is
+/// taken.
 async fn check(rows: Vec<Malformed>) {
     let world = World::with_ticket().await;
     for Malformed {
@@ -48,7 +50,7 @@ async fn check(rows: Vec<Malformed>) {
     assert_eq!(stored, ("ticket@@@good".to_owned(), BEGINNING));
 }
 
-/// The same query with another signature, as good as any.
+/// The same query with a wrong signature of the right form.
 fn unsigned(query: &str) -> String {
     let (rest, signature) = query.rsplit_once('=').unwrap();
     let turned: String = signature.chars().rev().collect();
@@ -59,13 +61,13 @@ fn component() -> String {
     Settings::example().component_appid
 }
 
-/// The cipher text of a push that is as it should be.
+/// The cipher text of a correct push.
 fn good() -> String {
     encrypt(ticket("ticket@@@good", BEGINNING).as_bytes(), &component())
 }
 
-/// The same cipher text with some bytes changed: in CBC, each byte of it also turns the same byte of the next block of
-/// the plain text.
+/// The same cipher text with some bytes changed. In CBC, each changed byte also changes the same
+/// byte of the next plain-text block.
 fn turned(encrypt: &str, turns: &[(usize, u8)]) -> String {
     let mut bytes = STANDARD.decode(encrypt).unwrap();
     for (index, turn) in turns {
@@ -74,7 +76,7 @@ fn turned(encrypt: &str, turns: &[(usize, u8)]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// A cipher text whose padding is exactly 16 bytes, and how many bytes it has.
+/// A cipher text with a padding of exactly 16 bytes, and its length.
 fn with_pad_of_16() -> (String, usize) {
     (0..32)
         .map(|spaces| {
@@ -153,7 +155,7 @@ async fn a_plaintext_notice_is_refused() {
     let both = plain.replace("</xml>", "<Encrypt></Encrypt></xml>");
     check(vec![
         body("a ticket", plain, ""),
-        body("a ticket beside an empty Encrypt", both, ""),
+        body("a ticket next to an empty Encrypt", both, ""),
     ])
     .await;
 }
@@ -293,7 +295,7 @@ async fn a_cipher_text_that_was_cut_or_made_with_another_key_is_refused() {
 #[tokio::test]
 async fn padding_of_zero_or_over_32_or_inconsistent_is_refused() {
     let (encrypt, bytes) = with_pad_of_16();
-    // The last block is padding alone; what is turned in the block before it turns in it.
+    // The last block is only padding. A change in the block before it changes the padding.
     let turn = |to: u8| 0x10 ^ to;
     let last = |to: u8| turned(&encrypt, &[(bytes - 17, turn(to))]);
     let all = |to: u8| {
@@ -315,7 +317,7 @@ async fn padding_of_zero_or_over_32_or_inconsistent_is_refused() {
 
 #[tokio::test]
 async fn a_length_field_that_is_not_the_message_s_is_refused() {
-    // Turning the first block, which is random anyway, turns the length in the second and nothing else.
+    // The first block is random. Changing it changes only the length field in the second.
     let encrypt = good();
     let length = u8::try_from(ticket("ticket@@@good", BEGINNING).len()).unwrap();
     check(vec![
@@ -338,7 +340,7 @@ async fn a_push_whose_envelope_names_another_appid_is_refused() {
     let named = |appid: &str| envelope(&encrypt).replace(&component(), appid);
     check(vec![
         body("another", named(FOREIGN), &encrypt),
-        body("nobody", named(""), &encrypt),
+        body("no component", named(""), &encrypt),
         body(
             "ours in capitals",
             named(&component().to_uppercase()),
@@ -410,7 +412,7 @@ async fn a_notice_that_lacks_what_it_must_say_is_refused() {
         inside("a time that is no number", &with("1700000001", "17e8")),
         inside("a time before 1970", &with("1700000001", "-1")),
         inside(
-            "a notice about nobody",
+            "a notice without an authorizer",
             &with("component_verify_ticket", "unauthorized"),
         ),
         inside("nothing", &encrypt(b"", &component())),

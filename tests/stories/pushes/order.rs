@@ -1,14 +1,14 @@
-//! Notices in every order, through the stream: what stands in the end is what WeChat did last.
+//! Notices in every order, through the stream: the last change at WeChat decides the row.
 
 use std::time::Duration;
 
 use crate::world::rows::{number, text};
 use crate::world::{BEGINNING, World, appid};
 
-/// Between two deeds of the merchant.
+/// The time between two actions of the merchant.
 const LATER: u64 = 60;
 
-/// All orders of three.
+/// All orders of three notices.
 const ORDERS: [[usize; 3]; 6] = [
     [0, 1, 2],
     [0, 2, 1],
@@ -18,7 +18,7 @@ const ORDERS: [[usize; 3]; 6] = [
     [2, 1, 0],
 ];
 
-/// Brings notices in this order, and what fails again as the stream and the refresher would.
+/// Pushes notices in this order; stream and refresher retry what fails.
 async fn bring(world: &World, notices: &[&str]) {
     for notice in notices {
         assert!(world.push_xml(notice).await.delivered);
@@ -60,7 +60,8 @@ fn revoke(world: &World) -> String {
     world.simulator.revoke_unpushed(appid()).unwrap()
 }
 
-/// Authorized, revoked and authorized again, with this long between; the notices of it.
+/// The notices of an authorization, a revocation and a second authorization, with this time between
+/// them.
 fn three(world: &World, between: u64) -> [String; 3] {
     let first = authorize(world);
     world.clock.advance(between);
@@ -127,7 +128,7 @@ async fn a_revocation_that_comes_after_the_next_authorization_does_not_undo_it()
 }
 
 #[tokio::test]
-async fn a_revocation_of_an_account_that_nobody_knows_stays_and_orders_what_comes_late() {
+async fn a_revocation_of_an_unknown_account_stays_and_orders_what_comes_late() {
     let world = World::with_ticket().await;
     let [first, second, third] = three(&world, LATER);
     bring(&world, &[&second]).await;
@@ -143,7 +144,7 @@ async fn a_revocation_of_an_account_that_nobody_knows_stays_and_orders_what_come
 async fn updated_notices_end_in_the_newest_authorization_in_all_six_orders() {
     for order in ORDERS {
         let world = World::with_ticket().await;
-        // The merchant only changes what is granted; each time the code before dies.
+        // The merchant changes the granted permissions; each time the code before expires.
         let mut notices = Vec::new();
         for _update in 0..3 {
             world.clock.advance(LATER);

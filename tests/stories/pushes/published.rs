@@ -1,4 +1,4 @@
-//! Pushes that others have published, under the keys that were published with them.
+//! Pushes that other projects have published, with the keys they were published with.
 
 use wechat_simulator::Settings;
 
@@ -6,7 +6,7 @@ use super::{check_accepted, check_refused, stored_ticket, value};
 use crate::world::rows::{number, text};
 use crate::world::{BEGINNING, World};
 
-/// A push as it was published.
+/// A push as published.
 struct Published {
     component: &'static str,
     query: &'static str,
@@ -22,17 +22,19 @@ impl Published {
     }
 }
 
-/// The ticket push of a public test fixture, which looks captured; the key is that of Tencent's sample code.
+/// The ticket push of a public test fixture, which looks captured. The key is that of Tencent's
+/// sample code.
 const CAPTURED: Published = Published {
     component: "wx9eeba14a01d3807f",
     query: "signature=fc3adbefb75bdc045aa376b2606073186e0abe9b&timestamp=1445308253&nonce=2062414594&encrypt_type=aes&msg_signature=4d6454ce7140ae24431fe54c8f66b9eee1f69723",
     encrypt: "wlHfmisYl+ktVgWbVpaTU8hCMsWCa6xuenc7seyAMl/2ZN+jjPU8dtZFl4QO6lpde8ltYPLXxd2PqfKGkZPbuhnok9hhmnBjFGD53Q4k8f1c71FES5/C0btL+6Vf7gl3EgT1hhjSHl5tylx3zo1/FpdF5qeoq0X6vdcXwWyZKg0RUugu2BoxBrtQTnSpvIQn4r1UuzID2Hu7R8Z9SMN5544tTLgaQ3GhsdLjoGJoRC1HxwvCo2QiPGawUxz+lL2Xp6J6r1hA8cnKwAUuDUBz7eJ4SWdDNhAdDI9PuKZm23/bSW2x+KQdjx+qQwJ9Qif+rVdHKOE4cObmrtLgaH8v3r57zRnrrUoeM1M8mAT19nafJHqkQrD28VWk20XEK2Ct096CCnHGUdU9VpA5o+ngMiTze3vRFHGB0I7p4q6IE9WIdCYhb+j7qKx3/IJxNILoVBrmLvXAwuRdPJbYXl1mKQ==",
 };
 
-/// When it was pushed.
+/// The time of the captured push.
 const CAPTURED_AT: u64 = 1_445_308_253;
 
-/// A revocation of the same fixture, made by its author: a declaration, other places, a line's end behind.
+/// A revocation of the same fixture, made by its author. It has an XML declaration, another order,
+/// and a final line break.
 const REVOCATION: Published = Published {
     component: "wx9eeba14a01d3807f",
     query: "signature=fc3adbefb75bdc045aa376b2606073186e0abe9b&timestamp=1445308253&nonce=2062414594&encrypt_type=aes&msg_signature=320ef701f94a3b9a0e5dd7fc6cd6c326663091c8",
@@ -54,7 +56,7 @@ const UNAUTHORIZED: Published = example(
     "w2hj5MvQ4sTfDoWJWSePE1SOGQMbMuXnqFYaGesM7zCzlzXok0+W/P0bt4q4IEp0dYcwD7IHXIU/vbsDvMPnTCfVZzLRP0muhNhNQZWWHgtk1y9xbGehOmm+eDCx3ErD5sp3FrFkujxcH4qsMlX1WR2f9twCC0vitVzH1aF1ET87zh9jpLdE7tyto2vdzwX9X4f1HuNEIwGEtezn4whxoVMv9Z/WlGv2lv2OeksG7WWYOZbTSU65c01W7o153xOqOYDGahEcqCxKVJ/vqW4P09lhkilfsZkOzLDJWsI4x1akcxkkeb14z2KrruwTGu3khwLu+AXA3FjJPFxcsTp/Mw==",
 );
 
-/// Padded to whole blocks, so that its padding is a block of its own: 32 bytes.
+/// The plain text fills whole blocks, so that its padding is a block of 32 bytes.
 const PADDED: Published = example(
     "signature=fd18513e1d78a36c96975b8eb5ec881415e243ae&timestamp=1700000001&nonce=987654321&encrypt_type=aes&msg_signature=4d91402ffb68542195830a1168b2c1b953b17a1d",
     "w2hj5MvQ4sTfDoWJWSePE9fZaheCOdBE8W3KKqxlTdKjd8/Q6RzE9oOyFFnRVKblLMCSaj1iaHX0TwjlkCjbjQbAZnYkWSy4jyhRuXOSElDhZJouObezkP4AZigArMBIgja+m4MtxX5b9YycWWlXXjbhp3NjFkgOB/BcUrJRfQB75m3ZgBRSCEK5EwqEmuB0YGzQjxAp2MBwvhP8h8b3+4ej4mDdczDLVtU3ZmIgcE2zTJOSfMvay0XFBoy7ULlXnTHMI33f5JGnRX+OhoB+tYQ2JIXGYBty+OnfFEjFk4jp/eqo66NHAf17su7lU0GvUJmQBkTymB1pMHSEtEOxZrXMkhwK3srf3duNUvjZi2yODirr1AP3FuQq28gR/5Ea",
@@ -68,7 +70,7 @@ const fn example(query: &'static str, encrypt: &'static str) -> Published {
     }
 }
 
-/// A world with the fixture's keys, at its time.
+/// A world with the fixture's keys and time.
 async fn at_the_fixture_s_time() -> World {
     let world = World::with(Settings {
         component_appid: CAPTURED.component.to_owned(),

@@ -1,4 +1,4 @@
-//! The secret changes while pushes come.
+//! The operator changes the secret while pushes arrive.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::{SUCCESS, post, seal_under, ticket};
 use crate::world::World;
 use crate::world::wire::{Cut, Wire};
 
-/// A console's token and key, by a letter; the world begins with `a`.
+/// The token and key of the console, named by a letter; the world begins with `a`.
 fn keys(letter: char) -> Settings {
     Settings {
         token: format!("token{letter}"),
@@ -25,19 +25,19 @@ async fn world() -> World {
     World::with(keys('a')).await
 }
 
-/// Makes these the two stages of the secret.
+/// Stores these as the current and the previous version of the secret.
 fn put(world: &World, current: &str, previous: &str) {
     for version in [previous, current] {
         world.emulators.secrets.put(version.to_owned());
     }
 }
 
-/// From one console's settings to the next.
+/// The operator rotates the secret: `to` is current now, `from` previous.
 fn rotate(world: &World, from: &Settings, to: &Settings) {
     put(world, &secret(to), &secret(from));
 }
 
-/// The status of a push under these keys now.
+/// The status that a push under these keys gets now.
 async fn push(world: &World, functions: &Functions, keys: &Settings) -> u16 {
     let now = world.clock.now();
     let value = format!("ticket@@@{now}");
@@ -56,7 +56,7 @@ async fn check_push(world: &World, keys: &Settings, status: u16) {
     }
 }
 
-/// An instance of the functions of its own, and the wire between it and the secret.
+/// A new instance of the functions, and the wire between it and Secrets Manager.
 async fn watched(world: &World) -> (Arc<Functions>, Wire) {
     let wire = Wire::default();
     let config = world.parts.secretsmanager.config();
@@ -128,7 +128,7 @@ async fn a_rotated_aes_key_alone_is_picked_up() {
         encoding_aes_key: "c".repeat(43),
         ..a.clone()
     };
-    // Signed as it should be, under a key that nobody knows.
+    // The signature is right, but the key is unknown to the functions.
     check_push(&world, &c, 400).await;
 }
 
@@ -231,10 +231,10 @@ async fn a_corrected_secret_is_picked_up_after_a_malformed_one() {
     put(&world, "{}", &secret(&a));
     check_push(&world, &b, 403).await;
     world.clock.advance(60);
-    // What was malformed is the previous version now.
+    // The malformed version is now the previous one.
     put(&world, &secret(&b), "{}");
     check_push(&world, &b, 200).await;
-    // WeChat rotated from `a` to `b`, whatever stood in the secret between.
+    // WeChat rotated from `a` to `b`, whatever the secret was in between.
     check_push(&world, &a, 200).await;
 }
 

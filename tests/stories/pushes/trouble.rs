@@ -1,4 +1,4 @@
-//! The table is in trouble: WeChat hears 500 in time and sends the push again, and nothing is lost.
+//! While the table fails, WeChat gets 500 in time and retries the push; nothing is lost.
 
 use std::time::{Duration, Instant};
 
@@ -7,19 +7,19 @@ use crate::world::rows::text;
 use crate::world::wire::Cut;
 use crate::world::{BEGINNING, World, appid};
 
-/// WeChat waits five seconds; a second of them is the network's.
+/// WeChat waits five seconds; one of them is left for the network.
 const IN_TIME: Duration = Duration::from_secs(4);
 
-/// What the SDK tries before it gives up.
+/// The SDK's tries of one request.
 const TRIES: u32 = 3;
 
-/// A ticket, or a notice, of which nothing is stored yet.
+/// The plain texts of a ticket and a notice, neither of which is stored yet.
 fn plains(world: &World) -> [String; 2] {
     let notice = world.simulator.authorize_unpushed(appid()).unwrap().notice;
     [ticket("ticket@@@trouble", BEGINNING), notice]
 }
 
-/// What stands for a plain text: the ticket, or the notice's row.
+/// Asserts that the push of a plain text is stored once: the ticket, or the row of the notice.
 async fn check_stored_once(world: &World, plain: &str, what: &str) {
     let rows = world.rows().await;
     assert_eq!(rows.len(), 1, "{what}");
@@ -33,7 +33,7 @@ async fn check_stored_once(world: &World, plain: &str, what: &str) {
     }
 }
 
-/// While it lasts 500, in time, and nothing stored; then the next try stores it.
+/// While the table fails, a push gets 500 in time and is not stored; the next try stores it.
 async fn check_down(cut: Cut) {
     tokio::join!(check_one_down(cut, 0), check_one_down(cut, 1));
 }
@@ -54,7 +54,7 @@ async fn check_one_down(cut: Cut, which: usize) {
     check_stored_once(&world, plain, &what).await;
 }
 
-/// WeChat's own three tries outlast what befalls so many requests.
+/// WeChat's own three tries outlast so many failing requests.
 async fn check_pushed_again(cut: Cut, times: u32, statuses: &[u16]) {
     for which in [0, 1] {
         let world = World::new().await;

@@ -1,4 +1,4 @@
-//! Queries that WeChat would not send, or not now: 403.
+//! Queries that WeChat would not send, or not at this time: 403.
 
 use super::{
     NONCE, check_accepted, check_refused, encrypt, envelope, query, signed, ticket, value,
@@ -10,7 +10,7 @@ fn sealed() -> String {
     encrypt(ticket("ticket@@@good", BEGINNING).as_bytes(), &component)
 }
 
-/// Each is refused with a good body; the query from which they were made is taken.
+/// Each query is refused with a correct body; the correct query is taken.
 async fn check(rows: &[(&str, String)]) {
     let world = World::with_ticket().await;
     let encrypt = sealed();
@@ -20,7 +20,7 @@ async fn check(rows: &[(&str, String)]) {
     check_accepted(&world, "good", &signed(&encrypt), envelope(&encrypt)).await;
 }
 
-/// A good query with one parameter replaced.
+/// A correct query with one parameter replaced.
 fn with(name: &str, to: &str) -> String {
     let good = signed(&sealed());
     let from = format!("{name}={}", value(&good, name));
@@ -29,12 +29,12 @@ fn with(name: &str, to: &str) -> String {
     replaced
 }
 
-/// Properly signed at another time.
+/// A query that is correctly signed at another time.
 fn at(timestamp: &str) -> String {
     query(timestamp, NONCE, &sealed())
 }
 
-/// Properly signed with another nonce.
+/// A query that is correctly signed with another nonce.
 fn with_nonce(nonce: &str) -> String {
     query(&BEGINNING.to_string(), nonce, &sealed())
 }
@@ -48,7 +48,7 @@ async fn a_missing_parameter_is_refused() {
         ("no timestamp", without("timestamp")),
         ("no nonce", without("nonce")),
         ("no msg_signature", without("msg_signature")),
-        // It does not cover the body.
+        // The signature does not cover the body.
         (
             "signature alone",
             good.replace("msg_signature=", "signature="),
@@ -87,7 +87,7 @@ async fn an_empty_parameter_is_refused() {
         ("msg_signature", with("msg_signature", "")),
         ("timestamp", with("timestamp", "")),
         ("nonce", with("nonce", "")),
-        // Signed as they are.
+        // The signature covers the empty parameter.
         ("timestamp, signed", at("")),
         ("nonce, signed", with_nonce("")),
         ("a bare name", with_nonce("").replace("nonce=", "nonce")),
