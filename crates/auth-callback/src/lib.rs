@@ -5,6 +5,7 @@ use std::time::Duration;
 use component_core::component::Component;
 use component_core::component::exchange::{Bringer, Exchanged};
 use component_core::error::Error;
+use component_core::query::each_once;
 use component_core::row::authorizer::{Authorizer, Standing};
 use component_core::store::{Start, StartRefused};
 use component_core::time::Deadline;
@@ -170,17 +171,13 @@ impl AuthCallback {
 
 impl Return {
     fn parse(query: &str) -> Option<Self> {
-        let value = |name: &str| {
-            let mut values =
-                form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
-            let value = values.next().map(|(_, value)| value.into_owned());
-            values.next().is_none().then_some(value.unwrap_or_default())
-        };
-        let state = value("state")?;
+        let pairs = form_urlencoded::parse(query.as_bytes());
+        let [state, code] = each_once(pairs, ["state", "auth_code"])?;
+        let state = state?.into_owned();
         let ours = state.len() == 32 && state.bytes().all(|b| b.is_ascii_hexdigit());
-        let code = match value("auth_code")?.as_str() {
-            "" => None,
-            code => Some(Secret::parse(code)?),
+        let code = match code.as_deref() {
+            None | Some("") => None,
+            Some(code) => Some(Secret::parse(code)?),
         };
         ours.then_some(Self { state, code })
     }

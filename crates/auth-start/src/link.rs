@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use component_api::id::AuthorizerAppId;
+use component_core::query::each_once;
 use component_core::time::Timestamp;
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretSlice};
@@ -53,31 +54,24 @@ const AUTH_TYPES: [&str; 7] = ["1", "2", "3", "4", "5", "6", "8"];
 /// Public accounts and mini programs.
 const DEFAULT_AUTH_TYPE: &str = "3";
 
+/// What a link may say, each at most once.
+const PARAMETERS: [&str; 5] = [
+    "auth_type",
+    "biz_appid",
+    "category_id_list",
+    "reference",
+    "return_to",
+];
+
 const MAX_REFERENCE_CHARS: usize = 128;
 
 impl Link {
     /// Reads a query. Other parameters are ignored: mailers and statistics add their own.
     pub(crate) fn parse(query: &str, return_origins: &ReturnOrigins) -> Result<Self, LinkError> {
-        let mut values: [Option<String>; 5] = Default::default();
-        let names = [
-            "auth_type",
-            "biz_appid",
-            "category_id_list",
-            "reference",
-            "return_to",
-        ];
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            let slot = names
-                .iter()
-                .zip(&mut values)
-                .find(|(known, _)| **known == name);
-            if let Some((_, slot)) = slot
-                && slot.replace(value.into_owned()).is_some()
-            {
-                return Err(LinkError::Malformed);
-            }
-        }
-        let [auth_type, biz_appid, category_id_list, reference, return_to] = values;
+        let pairs = form_urlencoded::parse(query.as_bytes())
+            .map(|(name, value)| (name, value.into_owned()));
+        let [auth_type, biz_appid, category_id_list, reference, return_to] =
+            each_once(pairs, PARAMETERS).ok_or(LinkError::Malformed)?;
         let auth_type = auth_type.unwrap_or_else(|| DEFAULT_AUTH_TYPE.to_owned());
         let biz_appid = biz_appid
             .map(|appid| AuthorizerAppId::parse(&appid))

@@ -1,13 +1,14 @@
 //! The nouns of a WeChat third-party platform (a *component*), and the one way each of its tokens
 //! is renewed.
 //!
-//! Read it from the top: what things are called ([`time`], [`token`], [`digest`]), what
+//! Read it from the top: what things are called ([`time`], [`token`], [`digest`], [`query`]), what
 //! WeChat pushes ([`push`]), what can happen to a stored token ([`row`]: no I/O), where tokens come
 //! from and where they are kept ([`wechat`], [`store`], [`credentials`]), and the flows over all of
 //! it ([`component`]).
 
 // Nouns. No I/O, no clock.
 pub mod digest;
+pub mod query;
 pub mod time;
 pub mod token;
 

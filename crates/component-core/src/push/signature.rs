@@ -5,6 +5,7 @@ use std::time::Duration;
 use sha1::{Digest, Sha1};
 use subtle::ConstantTimeEq;
 
+use crate::query::each_once;
 use crate::time::Timestamp;
 
 /// The three query parameters that seal a push, well-formed and not yet checked.
@@ -41,19 +42,12 @@ impl<'a> Seal<'a> {
     ///
     /// Values with escapes are refused: no value of WeChat's needs one.
     pub(super) fn parse(query: &'a str, now: Timestamp) -> Option<Self> {
-        let mut found: [Option<&'a str>; PARAMETERS.len()] = [None; PARAMETERS.len()];
-        for pair in query.split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let Some(slot) = PARAMETERS
-                .iter()
-                .zip(&mut found)
-                .find_map(|(known, slot)| (*known == name).then_some(slot))
-            else {
-                continue;
-            };
-            if value.is_empty() || slot.replace(value).is_some() {
-                return None;
-            }
+        let pairs = query
+            .split('&')
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        let found = each_once(pairs, PARAMETERS)?;
+        if found.contains(&Some("")) {
+            return None;
         }
         let [_, timestamp, nonce, encrypt_type, msg_signature] = found;
         let seal = Self {
@@ -98,6 +92,7 @@ pub fn sign(token: &str, timestamp: &str, nonce: &str, encrypt: &str) -> [u8; SI
     for part in parts {
         hasher.update(part);
     }
+    // Not `digest::hex`: every forged push comes here, and must not cost an allocation.
     let mut hex = [0; SIGNATURE_CHARS];
     for (pair, byte) in hex.chunks_exact_mut(2).zip(hasher.finalize()) {
         for (digit, nibble) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
