@@ -195,6 +195,12 @@ fn check_opens(body: &str, encrypt: &str) {
 }
 
 #[track_caller]
+fn check_sign(token: &str, timestamp: &str, nonce: &str, encrypt: &str, msg_signature: &str) {
+    let signed = signature::sign(token, timestamp, nonce, encrypt);
+    assert_eq!(std::str::from_utf8(&signed), Ok(msg_signature));
+}
+
+#[track_caller]
 fn check_ticket(push: &Published, at: u64, value: &str) {
     for notice in push.opened() {
         let Notice::Ticket { created_at, ticket } = notice else {
@@ -217,6 +223,38 @@ fn check_authorization(push: &Published, at: u64, authorizer: &str, change: Auth
         };
         assert_eq!(notice, expected);
     }
+}
+
+#[test]
+fn messages_and_replies_have_the_published_signatures() {
+    check_sign(
+        "AAAAA",
+        "1715943329",
+        "1590219412",
+        "D7yzvUNAL930rd28wf21s4hvXhz0L6Uit/p2Di6C5DHyYGpEgdBRnKjBec34JwoQXicwaZC7fOVihW80F4VtsdvE//1vr7oAbqjDv8KenVp+ajKYpJnyQ4zMRhIC+a31fCVOMC03FfzV/QuC94kBP55a+Za3sJgvAn+ZbsNqZI5DkyuzkhQN8OBqCzFhizGmy0xpM0MEA4agpvE+RuNO1rhHTtuJB5yltw1FiYzecSXJ+y/D2r81VkRn2eYjh2ltsoyfbDR7Is6ookXIFxTfyeNyeHxMeT4KN5WpCDmSbTcUYrbBUlkGLJ9n/rU8YOywma6G7aTb7KZKOqCxgfoUlYEZPk4FUL/TK7ShriFDMVCLyjQJ15Ob++agDWtcxhfUfe6HIoIpRW8mKNBQiY/Jd1svvuskA1wLef1RTtzKfMpagSCX/laZINmdnX4zrF6kIaR9P4xQrWXbsTFHTYe0Mg==",
+        "6c12a4205838198b8fa631b3220723bb07f1015c",
+    );
+    check_sign(
+        "AAAAA",
+        "1713424427",
+        "415670741",
+        "hE8R6mGXHkJJjU72KxzKUd1GEkKJaEZq7vRL8XgK3o+00k8JGq6+pZJUIlTSyhsX+bxIBQ72g3GyvDdIZcr6+3HAZbSvPT9t/o11MI7d6WELwqrGd7jMnV0zv3Zc9Nq7",
+        "03e0812039325c2712ef5f0f980fd14c70d6e307",
+    );
+    check_sign(
+        "exampleToken1",
+        "1700000001",
+        "987654321",
+        "w2hj5MvQ4sTfDoWJWSePE2FBbVrtMcmYw8oFqoKJIeXpf2z3bhSx+AZ1wpG3CqNRMcBdaezyay94jqlVSTY6ChnUZ+4pih5dzyaR8+Rs+zfU7GiVbVhLpRGBspdohOPnOBXIX5DyEs3+KMLoSJXzwEb7ISMy/+z4ddETAKheQ3IvIBwKz74mEV8BEncjqRpB56rgBkHFhtAgsB6ThGPsNBSDDEzaRJ6mmcjt+AZkQuJV0dW1vWlVq0Xrdft7ndGYTLVatZ3CaxQn92xIHqlKOYrqtesgQwSNgar9YfiDzNHjh/nHIMX7gtsxGU6TfV7ySV+oJlTy+IR3BIgsVZyfJkewxuKZLtE6CicQYM/5GRhIAEOL0qaCnT+5vk8kEi5nbouYQSHDv5xUYHqgPWdPduj8q7bFyXMeNadSEiXCjR4fvZco5ojRksEWcYWdYZurhd3DT8xa9Zqgz+FXVI1EZQ==",
+        "5f9e41a68d257f8684ab10755469fcc9db06e221",
+    );
+    check_sign(
+        "exampleToken1",
+        "1700000301",
+        "135792468",
+        "uENM/0kfen2XEYuRdxY+LVaJ9UK7QI6QrBP0OYI54d/uKjeugRIibpzfOe541liIHOidT7ni0QBQzDf2b4aw97QqqhiASzsA9lCRh7rjolkZIYZ+NJl9cUnSkuTFXkIPO2CLhDafw6e3RXanQQLihoTRc765uUR03nVW9PzXDLCmsL8EE2g/hAdpEUoNarstxCtuRnCW+XBIH4vqtIuc8G2QCQn56KbjDJc0Z4/usz6ZNspaEeZ/ZGlmmGyEEjIgISyuYqAfzkXaSnyixfasrBmGdTLT+YP19vUxLU3lOy63E5/bd2B5IKZL+oiZsthDmclBRIxmwTVLrNFeuse4F4F5ZaLnSzF5h+Lmtm93ihjYJD9FHNYP6FmgWOdK0iL4onD+Rjui4sHPKw8bTcADQnfFgEPD+LMt8lpIB5uBti4=",
+        "55d7ec88538c32f541997b25eb71bf5f7b08fb0f",
+    );
 }
 
 #[test]
