@@ -1,6 +1,7 @@
 //! link -> page -> click -> pre-auth code -> WeChat's page.
 
 use component_api::request::InvalidRequest;
+use component_core::chance;
 use component_core::component::Component;
 use component_core::config::Misconfigured;
 use component_core::digest::hex;
@@ -111,8 +112,8 @@ impl AuthStart {
             })
             .await?;
         let browser =
-            BrowserCookie::of(headers).unwrap_or_else(|| BrowserCookie::new(rand::random()));
-        let state = hex(&rand::random::<[u8; 16]>());
+            BrowserCookie::of(headers).unwrap_or_else(|| BrowserCookie::new(chance::bits()));
+        let state = hex(&chance::bits());
         let start = Start {
             browser: browser.sha256(),
             started_at,

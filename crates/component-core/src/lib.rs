@@ -19,6 +19,7 @@ pub mod row;
 
 // I/O.
 pub mod aws;
+pub mod chance;
 pub mod credentials;
 pub mod http;
 pub mod store;

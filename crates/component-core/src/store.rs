@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 
+use crate::chance;
 use crate::digest::hex;
 use crate::error::Error;
 use crate::time::Timestamp;
@@ -170,7 +171,7 @@ where
 }
 
 fn nonce() -> String {
-    hex(&rand::random::<[u8; 16]>())
+    hex(&chance::bits())
 }
 
 fn text(value: &str) -> AttributeValue {

@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
+use crate::chance;
+
 /// A moment in Unix seconds, as WeChat counts them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
@@ -84,7 +86,7 @@ impl Clock {
         Self {
             source: Source::System,
             pace: 1,
-            jitter: Arc::new(rand::random),
+            jitter: Arc::new(chance::fraction),
         }
     }
 
@@ -95,7 +97,7 @@ impl Clock {
         Self {
             source: Source::Told(Arc::new(now)),
             pace: pace.max(1),
-            jitter: Arc::new(rand::random),
+            jitter: Arc::new(chance::fraction),
         }
     }
 
