@@ -7,7 +7,7 @@ use component_core::component::exchange::{Bringer, Exchanged};
 use component_core::error::Error;
 use component_core::query::each_once;
 use component_core::row::authorizer::{Authorizer, Standing};
-use component_core::store::{Start, StartRefused};
+use component_core::store::{Start, StartCheck, State};
 use component_core::time::Deadline;
 use component_core::token::{AuthorizationCode, Secret};
 use lambda_http::{Request, Response};
@@ -28,7 +28,7 @@ pub struct AuthCallback {
 
 /// What the redirect's query says.
 struct Return {
-    state: String,
+    state: State,
     /// Missing if the merchant did not confirm.
     code: Option<Secret<AuthorizationCode>>,
 }
@@ -88,35 +88,36 @@ impl AuthCallback {
             return Outcome::OtherBrowser.into();
         };
         let (store, now) = (&self.component.store, self.component.clock.now());
-        let Some(code) = &back.code else {
-            let start = store.start(&back.state, &browser.sha256(), now).await;
-            return match start {
-                Ok(Ok(start)) => Ending::new(Outcome::Denied, start),
-                Ok(Err(refused)) => refused.into(),
-                Err(error) => Outcome::Failed(error).into(),
-            };
+        let (state, browser) = (&back.state, browser.sha256());
+        let check = match &back.code {
+            Some(code) => store.take_start(state, &browser, &code.sha256(), now).await,
+            None => store.start(state, &browser, now).await,
         };
-        let sha256 = code.sha256();
-        let taken = store
-            .take_start(&back.state, &browser.sha256(), &sha256, now)
-            .await;
-        match taken {
-            Ok(Ok(start)) => {
-                let outcome = self.exchange(&back.state, code, &start, deadline).await;
+        match check {
+            Ok(StartCheck::Good(start)) => {
+                let outcome = match &back.code {
+                    Some(code) => self.exchange(state, code, &start, deadline).await,
+                    None => Outcome::Denied,
+                };
                 Ending::new(outcome, start)
             }
-            Ok(Err(StartRefused::Used { start, code: used })) if used == sha256 => {
-                let outcome = self.look_again(code, deadline).await;
-                Ending::new(outcome, *start)
+            Ok(StartCheck::Used { start, code: used }) => {
+                let outcome = match &back.code {
+                    Some(code) if code.sha256() == used => self.look_again(code, deadline).await,
+                    _ => Outcome::Used,
+                };
+                Ending::new(outcome, start)
             }
-            Ok(Err(refused)) => refused.into(),
+            Ok(StartCheck::Expired(start)) => Ending::new(Outcome::Expired, start),
+            Ok(StartCheck::Unknown) => Outcome::Expired.into(),
+            Ok(StartCheck::Foreign) => Outcome::OtherBrowser.into(),
             Err(error) => Outcome::Failed(error).into(),
         }
     }
 
     async fn exchange(
         &self,
-        state: &str,
+        state: &State,
         code: &Secret<AuthorizationCode>,
         start: &Start,
         deadline: Deadline,
@@ -173,13 +174,12 @@ impl Return {
     fn parse(query: &str) -> Option<Self> {
         let pairs = form_urlencoded::parse(query.as_bytes());
         let [state, code] = each_once(pairs, ["state", "auth_code"])?;
-        let state = state?.into_owned();
-        let ours = state.len() == 32 && state.bytes().all(|b| b.is_ascii_hexdigit());
         let code = match code.as_deref() {
             None | Some("") => None,
             Some(code) => Some(Secret::parse(code)?),
         };
-        ours.then_some(Self { state, code })
+        let state = State::parse(&state?)?;
+        Some(Self { state, code })
     }
 }
 
@@ -252,17 +252,6 @@ impl From<Outcome> for Ending {
         Self {
             outcome,
             start: None,
-        }
-    }
-}
-
-impl From<StartRefused> for Ending {
-    fn from(refused: StartRefused) -> Self {
-        match refused {
-            StartRefused::Unknown => Outcome::Expired.into(),
-            StartRefused::Foreign => Outcome::OtherBrowser.into(),
-            StartRefused::Expired(start) => Self::new(Outcome::Expired, *start),
-            StartRefused::Used { start, .. } => Self::new(Outcome::Used, *start),
         }
     }
 }

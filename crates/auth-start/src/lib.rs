@@ -4,9 +4,8 @@ use component_api::request::InvalidRequest;
 use component_core::chance;
 use component_core::component::Component;
 use component_core::config::Misconfigured;
-use component_core::digest::hex;
 use component_core::error::Error;
-use component_core::store::Start;
+use component_core::store::{Start, State};
 use component_core::time::Deadline;
 use component_core::token::{Expiring, PreAuthCode, Secret};
 use lambda_http::http::{HeaderMap, Method, header};
@@ -113,7 +112,7 @@ impl AuthStart {
             .await?;
         let browser =
             BrowserCookie::of(headers).unwrap_or_else(|| BrowserCookie::new(chance::bits()));
-        let state = hex(&chance::bits());
+        let state = State::new(chance::bits());
         let start = Start {
             browser: browser.sha256(),
             started_at,
@@ -129,7 +128,7 @@ impl AuthStart {
         );
         let credentials = self.component.vault.current().await;
         let component = credentials.push.component_appid.as_str();
-        let back = format!("{origin}/auth/callback?state={state}");
+        let back = format!("{origin}/auth/callback?state={}", state.as_str());
         let device = Device::of(headers);
         let there = self.wechat_page(device, link, component, &code.secret, &back);
         let mut response = see_other(there.as_str());
@@ -144,7 +143,7 @@ impl AuthStart {
     async fn remember(
         &self,
         code: &Expiring<PreAuthCode>,
-        state: &str,
+        state: &State,
         start: &Start,
     ) -> Result<(), Error> {
         let store = &self.component.store;

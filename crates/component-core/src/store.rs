@@ -26,7 +26,7 @@ pub(crate) use codes::CodeClaim;
 pub use due::{Due, DuePage};
 pub use key::{DUE_SHARDS, notice_key};
 pub(crate) use notices::PendingNotice;
-pub use starts::{Start, StartRefused};
+pub use starts::{Start, StartCheck, State};
 pub use ticket::{StoredTicket, TicketPut, TicketWatch};
 
 use item::Item;

@@ -1,5 +1,6 @@
 //! The keys of the table's rows, and the shard of the index `due` that each one is in.
 
+use super::State;
 use crate::token::{AuthorizationCode, PreAuthCode, Secret};
 use component_api::id::AuthorizerAppId;
 
@@ -47,8 +48,8 @@ pub(super) fn preauth(code: &Secret<PreAuthCode>) -> String {
 }
 
 /// One attempt to authorize.
-pub(super) fn start(state: &str) -> String {
-    format!("start#{state}")
+pub(super) fn start(state: &State) -> String {
+    format!("start#{}", state.as_str())
 }
 
 /// The shard of an authorizer and of the notices about it.

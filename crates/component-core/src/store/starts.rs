@@ -4,8 +4,12 @@ use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 
 use super::item::Item;
 use super::{Store, WRITTEN_BY, failure, key, nonce, refused_update, text, time};
+use crate::digest::hex;
 use crate::error::Error;
 use crate::time::Timestamp;
+
+/// What names one attempt to authorize; WeChat's redirect brings it back.
+pub struct State(String);
 
 /// One attempt to authorize, from the click to WeChat's redirect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,22 +28,44 @@ pub struct Start {
     pub query: String,
 }
 
-/// Why a state is refused.
+/// The attempt of a state, or why a browser cannot take it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StartRefused {
+pub enum StartCheck {
+    /// The browser can take it, or has just taken it.
+    Good(Start),
     /// It was never issued, or so long ago that its row has been deleted.
     Unknown,
     /// It belongs to another browser.
     Foreign,
     /// It has expired.
-    Expired(Box<Start>),
+    Expired(Start),
     /// It was taken before.
     Used {
         /// The attempt.
-        start: Box<Start>,
+        start: Start,
         /// SHA-256 of the authorization code it was taken with.
         code: String,
     },
+}
+
+const STATE_CHARS: usize = 32;
+
+impl State {
+    /// The state of a new attempt.
+    pub fn new(random: [u8; STATE_CHARS / 2]) -> Self {
+        Self(hex(&random))
+    }
+
+    /// Takes `text` if it has the form of a state.
+    pub fn parse(text: &str) -> Option<Self> {
+        let good = text.len() == STATE_CHARS && text.bytes().all(|b| b.is_ascii_hexdigit());
+        good.then(|| Self(text.to_owned()))
+    }
+
+    /// The hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl Store {
@@ -47,7 +73,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn put_start(&self, state: &str, start: &Start) -> Result<(), Error> {
+    pub async fn put_start(&self, state: &State, start: &Start) -> Result<(), Error> {
         let mut item = Item::keyed(&key::start(state));
         item.set_text("browser", &start.browser);
         item.set_time("started_at", start.started_at);
@@ -62,16 +88,16 @@ impl Store {
         self.put("store an authorization attempt", item).await
     }
 
-    /// Reads the attempt of a state, refused as [`Store::take_start`] would refuse it.
+    /// Reads the attempt of a state, checked as [`Store::take_start`] checks it.
     ///
     /// # Errors
     /// [`Error::Store`].
     pub async fn start(
         &self,
-        state: &str,
+        state: &State,
         browser: &str,
         now: Timestamp,
-    ) -> Result<Result<Start, StartRefused>, Error> {
+    ) -> Result<StartCheck, Error> {
         let item = self
             .get("read an authorization attempt", &key::start(state))
             .await?;
@@ -85,11 +111,11 @@ impl Store {
     /// [`Error::Store`].
     pub async fn take_start(
         &self,
-        state: &str,
+        state: &State,
         browser: &str,
         code: &str,
         now: Timestamp,
-    ) -> Result<Result<Start, StartRefused>, Error> {
+    ) -> Result<StartCheck, Error> {
         const DOING: &str = "take an authorization attempt";
         let nonce = nonce();
         let taken = self
@@ -114,7 +140,7 @@ impl Store {
             Ok(answer) => {
                 let item = answer.attributes.map(Item::from);
                 let start = item.as_ref().and_then(read);
-                return Ok(start.ok_or(StartRefused::Unknown));
+                return Ok(start.map_or(StartCheck::Unknown, StartCheck::Good));
             }
             Err(error) => error,
         };
@@ -128,13 +154,13 @@ impl Store {
         };
         // This call took it, and the answer was lost. The SDK may have retried it.
         if current.text(WRITTEN_BY) == Some(nonce.as_str()) {
-            return Ok(read(&current).ok_or(StartRefused::Unknown));
+            return Ok(read(&current).map_or(StartCheck::Unknown, StartCheck::Good));
         }
         match condition_failed {
-            Some(refused) => {
-                let why = check(&refused, browser, now).err();
-                Ok(Err(why.unwrap_or(StartRefused::Unknown)))
-            }
+            Some(refused) => Ok(match check(&refused, browser, now) {
+                StartCheck::Good(_) => StartCheck::Unknown,
+                why => why,
+            }),
             None => Err(failure(DOING, error)),
         }
     }
@@ -143,7 +169,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn give_back_start(&self, state: &str) -> Result<(), Error> {
+    pub async fn give_back_start(&self, state: &State) -> Result<(), Error> {
         let given = self
             .client
             .update_item()
@@ -173,20 +199,21 @@ fn read(item: &Item) -> Option<Start> {
     })
 }
 
-/// The attempt, if `browser` could take it. If it is used and has expired too, it counts as used:
+/// Whether `browser` could take the attempt. If it is used and has expired too, it counts as used:
 /// the merchant can still be told the result.
-fn check(current: &Item, browser: &str, now: Timestamp) -> Result<Start, StartRefused> {
-    let start = read(current).ok_or(StartRefused::Unknown)?;
+fn check(current: &Item, browser: &str, now: Timestamp) -> StartCheck {
+    let Some(start) = read(current) else {
+        return StartCheck::Unknown;
+    };
     if start.browser != browser {
-        return Err(StartRefused::Foreign);
+        return StartCheck::Foreign;
     }
     if current.time("used_at").is_some() {
         let code = current.text("code").unwrap_or_default().to_owned();
-        let start = Box::new(start);
-        return Err(StartRefused::Used { start, code });
+        return StartCheck::Used { start, code };
     }
     if start.expires_at <= now {
-        return Err(StartRefused::Expired(Box::new(start)));
+        return StartCheck::Expired(start);
     }
-    Ok(start)
+    StartCheck::Good(start)
 }
