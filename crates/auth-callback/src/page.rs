@@ -3,10 +3,11 @@
 use component_core::row::authorizer::Standing;
 use lambda_http::Response;
 use lambda_http::http::StatusCode;
+use merchant_pages::START_PATH;
 use merchant_pages::brand::Brand;
 use merchant_pages::page::{Account, Action, Language, Mark, Message};
 
-use crate::Outcome;
+use crate::outcome::Outcome;
 
 /// The result page; `query` is that of the link the merchant came by, if it is known.
 pub(crate) fn result(
@@ -15,7 +16,7 @@ pub(crate) fn result(
     outcome: &Outcome,
     query: Option<&str>,
 ) -> Response<String> {
-    let start = query.map(|query| format!("/auth/start?{query}"));
+    let start = query.map(|query| format!("{START_PATH}?{query}"));
     let text = outcome.text(language);
     let authorizer = outcome.authorizer();
     let action = match text.next {

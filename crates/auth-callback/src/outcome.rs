@@ -1,0 +1,107 @@
+//! How an attempt ended, and what the vendor and the log are told of it.
+
+use component_core::error::Error;
+use component_core::row::authorizer::{Authorizer, Standing};
+use component_core::store::Start;
+use url::Url;
+
+/// How an attempt ended.
+pub(crate) enum Outcome {
+    /// The code that this browser brought is exchanged.
+    Connected(Authorizer),
+    /// The code was exchanged before: the merchant has loaded the page again.
+    AlreadyConnected(Authorizer),
+    /// The merchant came back without a code.
+    Denied,
+    /// The merchant came back after the attempt had expired.
+    Expired,
+    /// The code is spent, or its authorization has ended. No notice has told more yet.
+    Unconfirmed,
+    /// The state was used before, with another code.
+    Used,
+    /// The browser is not the one that started.
+    OtherBrowser,
+    /// The redirect is not one of WeChat's.
+    Malformed,
+    /// A step has failed; a retry may succeed.
+    Failed(Error),
+}
+
+/// An outcome, with the attempt it belongs to if this browser started it.
+pub(crate) struct Ending {
+    pub(crate) outcome: Outcome,
+    pub(crate) start: Option<Start>,
+}
+
+impl Outcome {
+    /// What the vendor is told.
+    const fn result(&self) -> &'static str {
+        match self {
+            Self::Connected(row) | Self::AlreadyConnected(row) => match row.standing {
+                Standing::ReauthorizationRequired => "reauthorization_required",
+                Standing::Authorized | Standing::Revoked => "connected",
+            },
+            Self::Denied => "denied",
+            Self::Expired => "expired",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Used | Self::OtherBrowser | Self::Malformed | Self::Failed(_) => "error",
+        }
+    }
+
+    pub(crate) const fn authorizer(&self) -> Option<&Authorizer> {
+        match self {
+            Self::Connected(row) | Self::AlreadyConnected(row) => Some(row),
+            _ => None,
+        }
+    }
+
+    /// The vendor's address, with the result in its query.
+    pub(crate) fn way_on(&self, start: &Start) -> Option<Url> {
+        let mut url = Url::parse(start.return_to.as_deref()?).ok()?;
+        let mut pairs = url.query_pairs_mut();
+        if let Some(row) = self.authorizer() {
+            pairs.append_pair("authorizer_appid", row.appid.as_str());
+        }
+        if let Some(reference) = &start.reference {
+            pairs.append_pair("reference", reference);
+        }
+        pairs.append_pair("result", self.result());
+        drop(pairs);
+        Some(url)
+    }
+
+    pub(crate) fn log(&self, start: Option<&Start>) {
+        let reference = start.and_then(|start| start.reference.as_deref());
+        if let Self::Failed(error) = self {
+            error.log("finishing an authorization");
+        }
+        let result = self.result();
+        if let Some(row) = self.authorizer() {
+            tracing::info!(authorizer_appid = %row.appid, reference, result, "a merchant has authorized");
+        } else {
+            tracing::info!(
+                reference,
+                result,
+                "a merchant has come back without an authorization"
+            );
+        }
+    }
+}
+
+impl Ending {
+    pub(crate) const fn new(outcome: Outcome, start: Start) -> Self {
+        Self {
+            outcome,
+            start: Some(start),
+        }
+    }
+}
+
+impl From<Outcome> for Ending {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            start: None,
+        }
+    }
+}
