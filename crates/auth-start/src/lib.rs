@@ -3,13 +3,13 @@
 use component_api::request::InvalidRequest;
 use component_core::chance;
 use component_core::component::Component;
-use component_core::config::Misconfigured;
 use component_core::error::Error;
 use component_core::store::{Start, State};
 use component_core::time::Deadline;
-use component_core::token::{Expiring, PreAuthCode, Secret};
-use lambda_http::http::{HeaderMap, Method, header};
+use component_core::token::{Expiring, PreAuthCode};
+use lambda_http::http::{Method, header};
 use lambda_http::{Request, Response};
+use merchant_pages::START_PATH;
 use merchant_pages::brand::Brand;
 use merchant_pages::cookie::BrowserCookie;
 use merchant_pages::page::{Language, see_other};
@@ -19,11 +19,14 @@ mod device;
 mod link;
 mod page;
 mod qr;
+mod wechat_page;
 
 pub use link::ReturnOrigins;
+pub use wechat_page::Pages;
 
 use device::Device;
 use link::{Link, LinkError};
+use wechat_page::our_origin;
 
 /// Leads merchants to WeChat's authorization page.
 pub struct AuthStart {
@@ -35,14 +38,6 @@ pub struct AuthStart {
     pub brand: Brand,
     /// Where a link's `return_to` may lead.
     pub return_origins: ReturnOrigins,
-}
-
-/// Where WeChat's two authorization pages are.
-pub struct Pages {
-    /// `https://mp.weixin.qq.com`.
-    pub mp: Url,
-    /// `https://open.weixin.qq.com`.
-    pub open: Url,
 }
 
 impl AuthStart {
@@ -80,8 +75,8 @@ impl AuthStart {
     fn start_page(&self, language: Language, link: &Link, request: &Request) -> Response<String> {
         let query = request.uri().query();
         let address = our_origin(request.headers()).map(|origin| match query {
-            Some(query) => format!("{origin}/auth/start?{query}"),
-            None => format!("{origin}/auth/start"),
+            Some(query) => format!("{origin}{START_PATH}?{query}"),
+            None => format!("{origin}{START_PATH}"),
         });
         let device = Device::of(request.headers());
         let origins = self.pages.origins();
@@ -130,7 +125,8 @@ impl AuthStart {
         let component = credentials.push.component_appid.as_str();
         let back = format!("{origin}/auth/callback?state={}", state.as_str());
         let device = Device::of(headers);
-        let there = self.wechat_page(device, link, component, &code.secret, &back);
+        let pages = &self.pages;
+        let there = pages.wechat_page(device, link, component, &code.secret, &back);
         let mut response = see_other(there.as_str());
         if let Some(cookie) = browser.set_cookie() {
             response.headers_mut().insert(header::SET_COOKIE, cookie);
@@ -152,83 +148,5 @@ impl AuthStart {
             put.await?;
         }
         store.put_start(state, start).await
-    }
-
-    /// Source: <https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Before_Develop/Authorization_Process_Technical_Description.html>
-    fn wechat_page(
-        &self,
-        device: Device,
-        link: &Link,
-        component: &str,
-        code: &Secret<PreAuthCode>,
-        back: &str,
-    ) -> Url {
-        let mobile = device != Device::Pc;
-        let mut page = if mobile {
-            &self.pages.open
-        } else {
-            &self.pages.mp
-        }
-        .clone();
-        if mobile {
-            page.set_path("/wxaopen/safe/bindcomponent");
-            page.query_pairs_mut()
-                .append_pair("action", "bindcomponent")
-                .append_pair("no_scan", "1");
-            page.set_fragment(Some("wechat_redirect"));
-        } else {
-            page.set_path("/cgi-bin/componentloginpage");
-        }
-        page.query_pairs_mut()
-            .append_pair("component_appid", component)
-            .append_pair("pre_auth_code", code.expose())
-            .append_pair("redirect_uri", back)
-            .append_pair("auth_type", &link.auth_type);
-        if let Some(appid) = &link.biz_appid {
-            page.query_pairs_mut()
-                .append_pair("biz_appid", appid.as_str());
-        }
-        if let Some(list) = &link.category_id_list {
-            page.query_pairs_mut().append_pair("category_id_list", list);
-        }
-        page
-    }
-}
-
-/// The origin under which the browser has reached us. WeChat compares its host with the Referer's
-/// and with the one in its console.
-fn our_origin(headers: &HeaderMap) -> Option<String> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let proto = text(header::HeaderName::from_static("x-forwarded-proto"));
-    let proto = if proto == Some("http") {
-        "http"
-    } else {
-        "https"
-    };
-    let origin = Url::parse(&format!("{proto}://{}", text(header::HOST)?)).ok()?;
-    let bare = origin.path() == "/" && origin.query().is_none() && origin.username().is_empty();
-    bare.then(|| origin.origin().ascii_serialization())
-}
-
-impl Pages {
-    /// The pages at `mp` and `open`.
-    ///
-    /// # Errors
-    /// [`Misconfigured`] if one of them is not a URL.
-    pub fn new(mp: &str, open: &str) -> Result<Self, Misconfigured> {
-        let parse = |base: &str| {
-            Url::parse(base).ok().filter(Url::has_host).ok_or_else(|| {
-                Misconfigured("the base URL of WeChat's pages is not a URL".to_owned())
-            })
-        };
-        Ok(Self {
-            mp: parse(mp)?,
-            open: parse(open)?,
-        })
-    }
-
-    /// Where the answer to a click may lead.
-    fn origins(&self) -> [String; 2] {
-        [&self.mp, &self.open].map(|url| url.origin().ascii_serialization())
     }
 }

@@ -1,0 +1,92 @@
+//! The address of WeChat's authorization page, and the origin that it leads back to.
+
+use component_core::config::Misconfigured;
+use component_core::token::{PreAuthCode, Secret};
+use lambda_http::http::{HeaderMap, header};
+use url::Url;
+
+use crate::device::Device;
+use crate::link::Link;
+
+/// Where WeChat's two authorization pages are.
+pub struct Pages {
+    /// `https://mp.weixin.qq.com`.
+    pub mp: Url,
+    /// `https://open.weixin.qq.com`.
+    pub open: Url,
+}
+
+impl Pages {
+    /// The pages at `mp` and `open`.
+    ///
+    /// # Errors
+    /// [`Misconfigured`] if one of them is not a URL.
+    pub fn new(mp: &str, open: &str) -> Result<Self, Misconfigured> {
+        let parse = |base: &str| {
+            Url::parse(base).ok().filter(Url::has_host).ok_or_else(|| {
+                Misconfigured("the base URL of WeChat's pages is not a URL".to_owned())
+            })
+        };
+        Ok(Self {
+            mp: parse(mp)?,
+            open: parse(open)?,
+        })
+    }
+
+    /// The page for `device` that leads back to the address `back`.
+    ///
+    /// Source: <https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Before_Develop/Authorization_Process_Technical_Description.html>
+    pub(crate) fn wechat_page(
+        &self,
+        device: Device,
+        link: &Link,
+        component: &str,
+        code: &Secret<PreAuthCode>,
+        back: &str,
+    ) -> Url {
+        let mobile = device != Device::Pc;
+        let mut page = if mobile { &self.open } else { &self.mp }.clone();
+        if mobile {
+            page.set_path("/wxaopen/safe/bindcomponent");
+            page.query_pairs_mut()
+                .append_pair("action", "bindcomponent")
+                .append_pair("no_scan", "1");
+            page.set_fragment(Some("wechat_redirect"));
+        } else {
+            page.set_path("/cgi-bin/componentloginpage");
+        }
+        page.query_pairs_mut()
+            .append_pair("component_appid", component)
+            .append_pair("pre_auth_code", code.expose())
+            .append_pair("redirect_uri", back)
+            .append_pair("auth_type", &link.auth_type);
+        if let Some(appid) = &link.biz_appid {
+            page.query_pairs_mut()
+                .append_pair("biz_appid", appid.as_str());
+        }
+        if let Some(list) = &link.category_id_list {
+            page.query_pairs_mut().append_pair("category_id_list", list);
+        }
+        page
+    }
+
+    /// Where the answer to a click may lead.
+    pub(crate) fn origins(&self) -> [String; 2] {
+        [&self.mp, &self.open].map(|url| url.origin().ascii_serialization())
+    }
+}
+
+/// The origin under which the browser has reached us. WeChat compares its host with the Referer's
+/// and with the one in its console.
+pub(crate) fn our_origin(headers: &HeaderMap) -> Option<String> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let proto = text(header::HeaderName::from_static("x-forwarded-proto"));
+    let proto = if proto == Some("http") {
+        "http"
+    } else {
+        "https"
+    };
+    let origin = Url::parse(&format!("{proto}://{}", text(header::HOST)?)).ok()?;
+    let bare = origin.path() == "/" && origin.query().is_none() && origin.username().is_empty();
+    bare.then(|| origin.origin().ascii_serialization())
+}
