@@ -10,6 +10,7 @@ use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode, header}
 use axum::middleware::{Next, from_fn};
 use axum::routing::{any, post};
 use component_core::time::Deadline;
+use merchant_pages::START_PATH;
 use serde_json::{Value, json};
 
 use crate::functions::{CALL_TIME, Functions};
@@ -21,7 +22,7 @@ const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
 pub fn router(functions: Arc<Functions>) -> Router {
     Router::new()
         .route("/wechat/events", post(events))
-        .route("/auth/start", any(start))
+        .route(START_PATH, any(start))
         .route("/auth/callback", axum::routing::get(callback))
         .route("/_local/token", post(token))
         .layer(from_fn(to_its_end))
