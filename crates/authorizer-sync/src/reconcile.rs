@@ -19,7 +19,7 @@ use crate::AuthorizerSync;
 
 /// What one run did.
 #[derive(Default)]
-struct Run {
+struct Summary {
     listed: u64,
     changed: u64,
     absent: u64,
@@ -47,7 +47,7 @@ impl AuthorizerSync {
     /// The error that stops the run. If none does, the first failure with one authorizer, once all
     /// are compared.
     pub(crate) async fn reconcile(&self, deadline: Deadline) -> Result<Value, Error> {
-        let mut run = Run::default();
+        let mut summary = Summary::default();
         let mut listed = HashSet::new();
         let mut offset = Some(0);
         while let Some(from) = offset {
@@ -62,14 +62,15 @@ impl AuthorizerSync {
                 .buffer_unordered(AT_ONCE);
             while let Some((appid, kept)) = compared.next().await {
                 match kept {
-                    Ok(kept) => run.compared(kept),
-                    Err(error) => run.failed(&appid, error)?,
+                    Ok(kept) => summary.compared(kept),
+                    Err(error) => summary.failed(&appid, error)?,
                 }
             }
             offset = page.next;
         }
-        self.look_for_absent(&listed, &mut run, deadline).await?;
-        let Run {
+        self.look_for_absent(&listed, &mut summary, deadline)
+            .await?;
+        let Summary {
             listed,
             changed,
             absent,
@@ -77,7 +78,7 @@ impl AuthorizerSync {
             failed,
             failure,
             failed_in_a_row: _,
-        } = run;
+        } = summary;
         tracing::info!(
             listed,
             changed,
@@ -127,7 +128,7 @@ impl AuthorizerSync {
     async fn look_for_absent(
         &self,
         listed: &HashSet<u64>,
-        run: &mut Run,
+        summary: &mut Summary,
         deadline: Deadline,
     ) -> Result<(), Error> {
         let mut absent = self.absent_from(listed).await?;
@@ -143,10 +144,10 @@ impl AuthorizerSync {
             offset = page.next;
         }
         for appid in absent {
-            run.absent += 1;
+            summary.absent += 1;
             match self.ask_for(&appid, deadline.or_after(MAX_RENEWAL)).await {
-                Ok(()) => run.failed_in_a_row = 0,
-                Err(error) => run.failed(&appid, error)?,
+                Ok(()) => summary.failed_in_a_row = 0,
+                Err(error) => summary.failed(&appid, error)?,
             }
         }
         Ok(())
@@ -188,7 +189,7 @@ impl AuthorizerSync {
     }
 }
 
-impl Run {
+impl Summary {
     fn compared(&mut self, kept: Kept<Authorizer>) {
         self.listed += 1;
         self.failed_in_a_row = 0;
