@@ -70,32 +70,7 @@ impl AuthorizerSync {
         }
         self.look_for_absent(&listed, &mut summary, deadline)
             .await?;
-        let Summary {
-            listed,
-            changed,
-            absent,
-            reauthorization_required,
-            failed,
-            failure,
-            failed_in_a_row: _,
-        } = summary;
-        tracing::info!(
-            listed,
-            changed,
-            absent,
-            reauthorization_required,
-            failed,
-            "reconciled with WeChat's list"
-        );
-        if let Some(error) = failure {
-            return Err(error);
-        }
-        Ok(json!({
-            "listed": listed,
-            "changed": changed,
-            "absent": absent,
-            "reauthorization_required": reauthorization_required,
-        }))
+        summary.answer()
     }
 
     async fn compare(
@@ -217,5 +192,35 @@ impl Summary {
         error.log("comparing an authorizer with WeChat's list");
         self.failure.get_or_insert(error);
         Ok(())
+    }
+
+    /// Logs the counts; the first failure, if there is one, is the answer.
+    fn answer(self) -> Result<Value, Error> {
+        let Self {
+            listed,
+            changed,
+            absent,
+            reauthorization_required,
+            failed,
+            failure,
+            failed_in_a_row: _,
+        } = self;
+        tracing::info!(
+            listed,
+            changed,
+            absent,
+            reauthorization_required,
+            failed,
+            "reconciled with WeChat's list"
+        );
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        Ok(json!({
+            "listed": listed,
+            "changed": changed,
+            "absent": absent,
+            "reauthorization_required": reauthorization_required,
+        }))
     }
 }
