@@ -110,18 +110,7 @@ async fn run(options: &Options, clock: SimClock) -> Result<ExitCode, Error> {
 
     let http = http::client()?;
     let connector = http::connector(http.clone());
-    let emulators = Emulators::start(
-        &connector,
-        options.data.as_deref(),
-        &settings,
-        clock.clone(),
-    )
-    .await?;
-    if let Some(key) = &options.link_signing_key {
-        emulators.sign_links(&settings, key);
-    }
-    let latest = emulators.forget_wechat().await?;
-    clock.set(latest.max(clock.now()));
+    let emulators = emulators(&connector, &settings, &clock, options).await?;
     let parts = parts(&emulators, connector, &wechat_url, &clock, options);
     let functions = Arc::new(Functions::start(&parts).await?);
     let stream = Stream::open(emulators.database.clone())?;
@@ -145,6 +134,23 @@ async fn run(options: &Options, clock: SimClock) -> Result<ExitCode, Error> {
         stop = tokio::signal::ctrl_c() => stop?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The table and the secret that `options` ask for. The clock goes on where a kept table has ended.
+async fn emulators(
+    connector: &SharedHttpConnector,
+    settings: &Settings,
+    clock: &SimClock,
+    options: &Options,
+) -> Result<Emulators, Error> {
+    let data = options.data.as_deref();
+    let emulators = Emulators::start(connector, data, settings, clock.clone()).await?;
+    if let Some(key) = &options.link_signing_key {
+        emulators.sign_links(settings, key);
+    }
+    let latest = emulators.forget_wechat().await?;
+    clock.set(latest.max(clock.now()));
+    Ok(emulators)
 }
 
 fn parts(
