@@ -1,7 +1,7 @@
 //! A process may be killed at any moment: nothing is lost, and the next worker repairs what is
 //! left.
 //!
-//! 200 processes are killed unless `CRASHES` says otherwise. A run prints its seed.
+//! 40 processes are killed by default; `CRASHES=200` is the full form. A run prints its seed.
 //! `CRASH_SEED` repeats a run, and `CRASH_CASE` one case of it. `FUNCTION_LOGS=1` shows what the
 //! functions log:
 //!
@@ -38,7 +38,7 @@ use stories::Story;
 const TICK: Duration = Duration::from_secs(15);
 
 /// Kills, unless `CRASHES` says otherwise.
-const CRASHES: u64 = 200;
+const CRASHES: u64 = 40;
 
 /// Cases in flight: nearly all of them wait for a lease to end.
 const AT_ONCE: u64 = 200;
@@ -108,8 +108,9 @@ fn what_a_killed_process_leaves_is_repaired_within_one_lease() {
         failed.is_empty(),
         "seed {seed}: the cases {failed:?} failed"
     );
-    // A kill after the last call may come when the answer is already on its way.
-    let enough = one.is_some() || hit * 10 >= crashes * 8;
+    // A kill after the last call may come when the answer is already on its way. In a short run
+    // chance weighs more: it may have four such kills more.
+    let enough = one.is_some() || (hit + 4) * 10 >= crashes * 8;
     assert!(enough, "only {hit} of {crashes} were killed at work");
 }
 
