@@ -17,6 +17,9 @@ mod refresher;
 mod stacks;
 mod waiting;
 
+// What the table holds.
+mod rows;
+
 // All functions.
 mod costs;
 mod events;
