@@ -148,7 +148,15 @@ mod tests {
     #[test]
     fn a_secret_does_not_print_itself() {
         let ticket = Secret::<VerifyTicket>::parse("ticket@@@SECRET").unwrap();
-        assert!(!format!("{ticket:?}").contains("SECRET"));
+        assert_eq!(format!("{ticket:?}"), "[redacted]");
+    }
+
+    #[test]
+    fn a_secrets_name_is_its_sha256() {
+        assert_eq!(
+            Secret::<VerifyTicket>::parse("abc").unwrap().sha256(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
     }
 
     #[test]

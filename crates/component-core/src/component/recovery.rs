@@ -135,3 +135,113 @@ impl Component {
         .await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refresh(name: &str) -> Secret<AuthorizerRefreshToken> {
+        Secret::parse(name).unwrap()
+    }
+
+    /// A row with these refresh tokens, the one to use first.
+    fn row(tokens: &[&str]) -> Authorizer {
+        let mut tokens = tokens.iter().map(|name| refresh(name));
+        Authorizer {
+            refresh_token: tokens.next(),
+            history: tokens.collect(),
+            ..Authorizer::unknown(AuthorizerAppId::parse("wxfedcba9876543210").unwrap())
+        }
+    }
+
+    /// Candidates of which WeChat has refused these.
+    fn refused(tokens: &[&str]) -> RefreshCandidates {
+        let mut candidates = RefreshCandidates::default();
+        for name in tokens {
+            candidates.refuse(refresh(name));
+        }
+        candidates
+    }
+
+    /// Asks for the next of the row's tokens.
+    #[track_caller]
+    fn check(candidates: &RefreshCandidates, tokens: &[&str], expected: Option<&str>) {
+        let untried = candidates.untried(&row(tokens));
+        assert_eq!(untried.as_ref().map(Secret::expose), expected);
+    }
+
+    #[track_caller]
+    fn check_refused(candidates: &RefreshCandidates, expected: &[&str]) {
+        let refused: Vec<_> = candidates.refused().iter().map(Secret::expose).collect();
+        assert_eq!(refused, expected);
+    }
+
+    /// Tells what WeChat says, and asks for the candidate that follows.
+    #[track_caller]
+    fn check_told(candidates: &mut RefreshCandidates, named: Option<&str>, expected: Option<&str>) {
+        match (
+            candidates.told(KnownToWechat::Authorized(named.map(refresh))),
+            expected,
+        ) {
+            (Candidate::Token(token), Some(expected)) => assert_eq!(token.expose(), expected),
+            (Candidate::NoneLeft, None) => {}
+            (candidate, _) => panic!("{candidate:?} after {named:?}"),
+        }
+    }
+
+    #[test]
+    fn the_rows_tokens_are_tried_from_the_current_one_back_each_once() {
+        let tokens = ["r3", "r2", "r1"];
+        check(&refused(&[]), &tokens, Some("r3"));
+        check(&refused(&["r3"]), &tokens, Some("r2"));
+        check(&refused(&["r2"]), &tokens, Some("r3"));
+        check(&refused(&["r3", "r2"]), &tokens, Some("r1"));
+        check(&refused(&["r3", "r2", "r1"]), &tokens, None);
+        check(&refused(&[]), &[], None);
+        // One that came to the row meanwhile has not been tried.
+        check(&refused(&["r3", "r2", "r1"]), &["r4", "r3"], Some("r4"));
+    }
+
+    #[test]
+    fn what_wechat_refuses_is_told_to_the_row_in_its_order() {
+        check_refused(&refused(&[]), &[]);
+        check_refused(&refused(&["r3", "r1"]), &["r3", "r1"]);
+    }
+
+    #[test]
+    fn the_token_that_wechat_names_is_tried_even_if_it_was_refused_and_only_once() {
+        let mut candidates = refused(&["r1"]);
+        check_told(&mut candidates, Some("r1"), Some("r1"));
+        check_told(&mut candidates, Some("r1"), None);
+        // It names another one now: that one is tried too.
+        check_told(&mut candidates, Some("r2"), Some("r2"));
+        check_told(&mut candidates, Some("r2"), None);
+    }
+
+    #[test]
+    fn without_a_token_that_wechat_names_nothing_is_left_to_try() {
+        check_told(&mut refused(&["r1"]), None, None);
+    }
+
+    #[test]
+    fn an_account_that_wechat_does_not_know_has_nothing_to_renew() {
+        let mut candidates = refused(&["r1"]);
+        let candidate = candidates.told(KnownToWechat::NotAuthorized);
+        assert!(
+            matches!(candidate, Candidate::NotAuthorized),
+            "{candidate:?}"
+        );
+        // That was no token: one that is named later is tried.
+        check_told(&mut candidates, Some("r1"), Some("r1"));
+    }
+
+    #[test]
+    fn a_token_that_wechat_takes_after_all_was_not_refused_and_the_others_were() {
+        let mut candidates = refused(&["r3", "r2", "r1"]);
+        candidates.accept(&refresh("r2"));
+        check_refused(&candidates, &["r3", "r1"]);
+        check(&candidates, &["r3", "r2"], Some("r2"));
+        candidates.accept(&refresh("r-new"));
+        check_refused(&candidates, &["r3", "r1"]);
+    }
+}

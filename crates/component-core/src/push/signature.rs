@@ -179,4 +179,35 @@ mod tests {
             check(&query, Timestamp::from_secs(now), taken);
         }
     }
+
+    fn query(timestamp: &str, nonce: &str) -> String {
+        let signature = "0".repeat(SIGNATURE_CHARS);
+        format!("timestamp={timestamp}&nonce={nonce}&msg_signature={signature}")
+    }
+
+    #[test]
+    fn a_timestamp_is_ten_digits_even_where_another_writing_tells_the_same_time() {
+        check(&query(&format!("0{TIMESTAMP}"), "n"), NOW, false);
+        check(&query(&format!("+{TIMESTAMP}"), "n"), NOW, false);
+        let of_nine_digits = Timestamp::from_secs(170_000_000);
+        for timestamp in ["170000000", "+170000000"] {
+            check(&query(timestamp, "n"), of_nine_digits, false);
+        }
+        check(&query("0170000000", "n"), of_nine_digits, true);
+    }
+
+    #[test]
+    fn a_nonce_may_hold_letters_digits_underlines_and_hyphens() {
+        for (nonce, taken) in [
+            ("aZ09", true),
+            ("_", true),
+            ("-", true),
+            ("a_b-c", true),
+            ("a_b-c.", false),
+            ("a+b", false),
+            ("\u{e9}", false),
+        ] {
+            check(&query(TIMESTAMP, nonce), NOW, taken);
+        }
+    }
 }

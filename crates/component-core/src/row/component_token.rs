@@ -58,7 +58,7 @@ mod tests {
 
     use super::*;
     use crate::row::{Cause, Failure, Issued, Lease};
-    use crate::token::{Expiring, Secret};
+    use crate::token::{Expiring, OVERLAP, Secret};
 
     const NOW: Timestamp = Timestamp::from_secs(1_700_001_000);
 
@@ -112,6 +112,8 @@ mod tests {
         let failure = Failure::after(None, Cause::Other(Code::NoVerifyTicket), NOW);
         let failed = ours.with(ours.slot.failed(lease(1), &failure));
         assert!(!failed.is_displaced(&refused("ours"), NOW));
+        let doubted = ours.with(ours.slot.clone().doubted(lease(1), NOW + OVERLAP));
+        assert!(!doubted.is_displaced(&refused("ours"), NOW));
         let abandoned = ours.leased(held(2), NOW);
         assert!(!abandoned.is_displaced(&refused("ours"), NOW));
     }

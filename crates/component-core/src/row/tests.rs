@@ -245,3 +245,20 @@ fn a_failure_tells_since_when_renewals_fail() {
     assert_eq!(again.until, later + Duration::from_secs(4));
     assert_eq!(Failure::after(None, refused(40125), later).since, later);
 }
+
+#[test]
+fn a_token_that_cannot_be_stored_is_trusted_until_another_call_may_have_ended_it() {
+    let lease_end = NOW + MINUTE;
+    let check = |issued: &Issued<ComponentAccessToken>, expires_at| {
+        let token = issued.unstored(lease_end);
+        assert_eq!(token.secret, issued.token.secret);
+        assert_eq!(token.expires_at, expires_at);
+    };
+    let mut issued = issued("unstored");
+    check(&issued, lease_end + OVERLAP);
+    issued.after_unanswered_try = true;
+    check(&issued, DOUBT);
+    // Unless it expires earlier.
+    issued.token.expires_at = NOW + MINUTE;
+    check(&issued, NOW + MINUTE);
+}

@@ -113,3 +113,36 @@ fn a_key_is_43_characters_of_base64() {
         assert!(AesKey::parse(wrong).is_none(), "{wrong:?}");
     }
 }
+
+/// Encrypts a frame of our own making, of which `length` says how long its message is.
+fn sealed(key: &AesKey, length: u32, rest: &[u8]) -> String {
+    let mut frame = vec![0; RANDOM_BYTES];
+    frame.extend(length.to_be_bytes());
+    frame.extend(rest);
+    let pad = PAD_BLOCK - frame.len() % PAD_BLOCK;
+    frame.resize(frame.len() + pad, pad.try_into().unwrap());
+    let bytes = frame.len();
+    let cipher = cbc::Encryptor::<Aes256>::new((&*key.0).into(), (&key.iv()).into());
+    STANDARD.encode(
+        cipher
+            .encrypt_padded::<NoPadding>(&mut frame, bytes)
+            .unwrap(),
+    )
+}
+
+#[test]
+fn a_message_may_reach_to_the_end_of_its_frame_and_not_beyond() {
+    let key = AesKey::parse(SAMPLE_KEY).unwrap();
+    for (length, message, appid) in [(5, "mess!", "wx"), (6, "mess!w", "x"), (7, "mess!wx", "")] {
+        check_decrypts(
+            SAMPLE_KEY,
+            &sealed(&key, length, b"mess!wx"),
+            message,
+            appid,
+        );
+    }
+    for length in [8, 9, 100, u32::MAX] {
+        let encrypt = sealed(&key, length, b"mess!wx");
+        assert_eq!(decrypt(&key, &encrypt).err(), Some(Garbled), "{length}");
+    }
+}

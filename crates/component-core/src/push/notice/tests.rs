@@ -231,3 +231,24 @@ fn a_kind_that_is_not_known_needs_nothing_but_its_name() {
     let bare = "<xml><AppId>wx0123456789abcdef</AppId><InfoType>new</InfoType></xml>";
     assert!(matches!(parse(bare), Some(Notice::Unknown { .. })));
 }
+
+#[test]
+fn each_change_is_called_what_wechat_calls_it() {
+    for (change, info_type) in [
+        (AuthorizationChange::Authorized(grant(None)), "authorized"),
+        (
+            AuthorizationChange::Updated(grant(None)),
+            "updateauthorized",
+        ),
+        (AuthorizationChange::Unauthorized, "unauthorized"),
+    ] {
+        assert_eq!(change.info_type(), info_type);
+        let plain = AUTHORIZED.replace("[authorized]", &format!("[{info_type}]"));
+        match parse(&plain) {
+            Some(Notice::Authorization(notice)) => {
+                assert_eq!(notice.change.info_type(), info_type);
+            }
+            other => panic!("{plain} is read as {other:?}"),
+        }
+    }
+}

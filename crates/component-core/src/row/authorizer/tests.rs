@@ -982,3 +982,118 @@ fn no_token_shows_in_a_rows_debug_output() {
         "{shown}"
     );
 }
+
+// The vendor's own name.
+
+fn named(row: &Authorizer, name: &str, at: Timestamp) -> Option<Reference> {
+    row.named(name, at)?.reference
+}
+
+fn reference(name: &str, at: Timestamp) -> Reference {
+    let name = name.to_owned();
+    Reference { name, at }
+}
+
+#[test]
+fn the_name_of_the_newest_authorization_stays_whatever_order_names_come_in() {
+    let first = authorized().named("shop-1", T2).unwrap();
+    assert_eq!(first.reference, Some(reference("shop-1", T2)));
+    assert_eq!(named(&first, "shop-0", T1), None);
+    assert_eq!(named(&first, "shop-2", T3), Some(reference("shop-2", T3)));
+    // Two notices of one second: the one that is handled last.
+    assert_eq!(named(&first, "shop-2", T2), Some(reference("shop-2", T2)));
+}
+
+#[test]
+fn a_name_that_is_known_already_changes_only_the_time_of_its_authorization() {
+    let row = authorized().named("shop-1", T2).unwrap();
+    assert_eq!(row.named("shop-1", T2), None);
+    assert_eq!(named(&row, "shop-1", T3), Some(reference("shop-1", T3)));
+    // And nothing but the name.
+    let unnamed = Authorizer {
+        reference: None,
+        ..row
+    };
+    assert_eq!(unnamed, authorized());
+}
+
+// What is authorized, and since when.
+
+#[track_caller]
+fn check_authorized_since(row: &Authorizer, at: Timestamp, expected: bool) {
+    assert_eq!(row.is_authorized_since(at), expected, "{row:?}");
+}
+
+#[test]
+fn an_authorization_counts_since_its_own_second_and_only_while_it_is_one() {
+    let row = authorize(&unknown(), T2, "r2").unwrap();
+    check_authorized_since(&row, T1, true);
+    check_authorized_since(&row, T2, true);
+    check_authorized_since(&row, T3, false);
+    check_authorized_since(&revoked(&row, T3), T1, false);
+    check_authorized_since(&given_up(), T1, false);
+    check_authorized_since(&unknown(), Timestamp::default(), false);
+}
+
+#[test]
+fn a_grant_after_a_revocation_of_a_known_time_brings_its_access_token() {
+    let tombstone = revoked(&authorized(), T2);
+    let row = tombstone.authorize(Evidence::At(T3), &granted_before("r2", 1), MOMENT);
+    check_access(&row.unwrap(), "of-then");
+}
+
+#[test]
+fn a_list_ends_the_trust_only_in_an_access_token_of_the_authorization_before() {
+    let second = Duration::from_secs(1);
+    for (expires_at, listed_at, trusted) in [
+        (T3 + TWO_HOURS - second, T3, false),
+        (T3 + TWO_HOURS, T3, true),
+        (T3 + TWO_HOURS + second, T3, true),
+        // The same authorization: the token is of it, however old.
+        (T1 + TWO_HOURS - second, T1, true),
+    ] {
+        let mut row = authorized();
+        row.slot.token.as_mut().unwrap().expires_at = expires_at;
+        let next = listed(&row, listed_at, "");
+        assert_eq!(next.is_none(), trusted, "{expires_at} {listed_at}");
+        assert!(next.is_none_or(|row| row.slot.token.is_none()));
+    }
+}
+
+#[test]
+fn a_known_refresh_token_that_no_lease_holder_uses_leaves_no_doubt() {
+    let later = GrantedTokens {
+        access_token: Some(Expiring {
+            expires_at: NOW + TWO_HOURS + Duration::from_secs(1),
+            ..access("later")
+        }),
+        ..granted("r1")
+    };
+    let row = authorized();
+    let row = row.authorize(Evidence::At(T2), &later, MOMENT).unwrap();
+    check_access(&row, "later");
+    let slot = &row.slot;
+    assert_eq!((slot.doubted_from, slot.token_seq), (None, slot.lease.seq));
+}
+
+#[test]
+fn only_a_holder_that_may_have_had_the_last_answer_leaves_a_doubt() {
+    let holder = |epoch, seq| Lease {
+        epoch,
+        seq,
+        token_seq: 0,
+    };
+    for (lease, token_seq, doubted) in [
+        (holder(T1, 1), 1, true),
+        (holder(T1, 2), 1, true),
+        (holder(T1, 1), 2, false),
+        // Of another authorization, even if its answer is the last.
+        (holder(T2, 1), 1, false),
+    ] {
+        let mut row = authorized();
+        row.slot.token_seq = token_seq;
+        row.slot.lease.seq = 3;
+        let doubted_from = row.doubted(lease, NOW).slot.doubted_from;
+        assert_eq!(doubted_from, doubted.then_some(NOW), "{lease:?}");
+    }
+}
