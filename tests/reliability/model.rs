@@ -11,6 +11,8 @@
 //! the lease is longer than every time-out. It also assumes that clocks agree, and that an
 //! authorization takes a merchant more than a second.
 //!
+//! [`component`] plays the component's own row under the same assumptions.
+//!
 //! Stories of renewals are played to their end. Those of authorizations and revocations have 8
 //! states by default; the full form has 10, and goes through more than a million states:
 //!
@@ -19,6 +21,8 @@
 //! ```
 
 use std::env;
+use std::fmt::Debug;
+use std::hash::Hash;
 use std::num::NonZeroUsize;
 
 use component_core::row::authorizer::Standing;
@@ -27,6 +31,7 @@ use stateright::{Checker, HasDiscoveries, Model, Property};
 use self::state::{Broken, Browser, Left, Notice, State, What};
 use self::worker::{Fate, Job, Worker};
 
+mod component;
 mod exchanging;
 mod renewing;
 mod row;
@@ -289,7 +294,12 @@ const FULL_DEPTH: usize = 10;
 
 /// Checks every story of at most `depth` states; returns the number of different states.
 #[track_caller]
-fn check(rules: Rules, depth: usize) -> usize {
+fn check<M>(rules: M, depth: usize) -> usize
+where
+    M: Model + Send + Sync + 'static,
+    M::State: Clone + Debug + Hash + PartialEq + Send + Sync,
+    M::Action: Clone + Debug + PartialEq,
+{
     let checker = rules
         .checker()
         .threads(std::thread::available_parallelism().map_or(2, NonZeroUsize::get))
@@ -303,14 +313,14 @@ fn check(rules: Rules, depth: usize) -> usize {
     states
 }
 
-/// Plays a weaker protocol until it breaks `promise`.
+/// Plays by the rules of a weaker protocol until it breaks `promise`.
 #[track_caller]
-fn check_loses(protocol: Protocol, promise: &'static str) {
-    let rules = Rules {
-        protocol,
-        rotates: false,
-        left: LIFE,
-    };
+fn check_breaks<M>(protocol: impl Debug, rules: M, promise: &'static str)
+where
+    M: Model + Send + Sync + 'static,
+    M::State: Clone + Debug + Hash + PartialEq + Send + Sync,
+    M::Action: Clone + Debug + PartialEq,
+{
     let checker = rules
         .checker()
         .finish_when(HasDiscoveries::AnyOf([promise].into()))
@@ -319,6 +329,16 @@ fn check_loses(protocol: Protocol, promise: &'static str) {
         .join();
     let story = checker.discovery(promise).unwrap().into_actions();
     println!("{protocol:?} loses in {} steps: {story:?}", story.len());
+}
+
+#[track_caller]
+fn check_loses(protocol: Protocol, promise: &'static str) {
+    let rules = Rules {
+        protocol,
+        rotates: false,
+        left: LIFE,
+    };
+    check_breaks(protocol, rules, promise);
 }
 
 #[test]

@@ -85,7 +85,7 @@ impl<K: Clone> Need<K> {
     }
 
     /// Whether at `now` a recorded failure answers the caller, without a call to WeChat.
-    pub(crate) fn shares(&self, failure: &Failure, now: Timestamp) -> bool {
+    pub fn shares(&self, failure: &Failure, now: Timestamp) -> bool {
         !self.is_by_schedule() && now < failure.until
     }
 
