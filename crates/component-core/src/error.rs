@@ -12,6 +12,7 @@ use crate::config::Misconfigured;
 use crate::push::PushError;
 use crate::row::{Cause, Failure};
 use crate::time::Timestamp;
+use crate::token::{AuthorizerRefreshToken, Secret};
 use crate::wechat::error::WechatError;
 use crate::wechat::refusal::{Endpoint, Refusal};
 
@@ -70,6 +71,19 @@ impl Error {
     /// Whether a call to WeChat may have taken effect although it failed.
     pub(crate) fn may_have_taken_effect(&self) -> bool {
         matches!(self, Self::Wechat(error) if error.may_have_taken_effect())
+    }
+
+    /// A new refresh token that WeChat gave although the call failed.
+    pub(crate) fn refresh_token(&self) -> Option<&Secret<AuthorizerRefreshToken>> {
+        match self {
+            Self::Wechat(error) => error.refresh_token(),
+            _ => None,
+        }
+    }
+
+    /// Whether WeChat's answer could not be read.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Wechat(error) if error.is_unreadable())
     }
 
     /// What a row remembers of it, after the failure `before`.

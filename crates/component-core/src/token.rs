@@ -44,6 +44,10 @@ pub struct Secret<K> {
 /// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getAuthorizerAccessToken.html>
 pub const OVERLAP: Duration = Duration::from_mins(5);
 
+/// How long WeChat honours an access token that it has not replaced.
+/// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getAuthorizerAccessToken.html>
+pub const ACCESS_TOKEN_LIFE: Duration = Duration::from_hours(2);
+
 /// The longest value that is taken for a token; WeChat's are under 300 bytes.
 const MAX_BYTES: usize = 2048;
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use component_api::id::ComponentAppId;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -20,8 +19,10 @@ pub mod error;
 pub mod refusal;
 pub mod session;
 
-use answer::expiring;
+mod json;
+
 use error::{Fault, WechatError};
+use json::Answer;
 use refusal::Endpoint;
 
 /// A client of `api.weixin.qq.com`.
@@ -86,7 +87,8 @@ impl Wechat {
             "component_appid": component.as_str(),
             "component_secret": appsecret.expose_secret(),
         });
-        self.call::<Value>(Endpoint::StartPushTicket, None, &body, deadline)
+        let started = |_: &Answer| Some(());
+        self.call(Endpoint::StartPushTicket, None, &body, deadline, started)
             .await?;
         Ok(())
     }
@@ -111,33 +113,34 @@ impl Wechat {
             "component_verify_ticket": ticket.expose(),
         });
         let asked_at = self.clock.now();
+        let given = |answer: &Answer| answer::component_token(answer, asked_at);
         let Answered {
-            answer,
+            answer: token,
             after_unanswered_try,
-        }: Answered<answer::ComponentToken> = self.call(ENDPOINT, None, &body, deadline).await?;
-        let token = expiring(
-            asked_at,
-            &answer.component_access_token,
-            Some(answer.expires_in),
-        );
+        } = self.call(ENDPOINT, None, &body, deadline, given).await?;
         Ok(Issued {
-            token: token.ok_or_else(|| unreadable(ENDPOINT))?,
+            token,
             asked_at,
             after_unanswered_try,
         })
     }
 
-    /// Calls an endpoint until it answers, WeChat refuses, the tries are used up or the deadline has come.
-    async fn call<T: for<'de> Deserialize<'de>>(
+    /// Calls an endpoint until it answers, WeChat refuses, the tries are used up or the deadline has
+    /// come. What `given` does not find in an answer was not answered.
+    async fn call<T>(
         &self,
         endpoint: Endpoint,
         token: Option<&Secret<ComponentAccessToken>>,
         body: &Value,
         deadline: Deadline,
+        given: impl Fn(&Answer) -> Option<T>,
     ) -> Result<Answered<T>, WechatError> {
         let (mut tried, mut unanswered) = (0, false);
         loop {
-            let mut error = match self.try_call(endpoint, token, body, deadline).await {
+            let answer = self.try_call(endpoint, token, body, deadline).await;
+            let found =
+                answer.and_then(|answer| given(&answer).ok_or_else(|| unreadable(endpoint)));
+            let mut error = match found {
                 Ok(answer) => {
                     return Ok(Answered {
                         answer,
@@ -157,13 +160,13 @@ impl Wechat {
         }
     }
 
-    async fn try_call<T: for<'de> Deserialize<'de>>(
+    async fn try_call(
         &self,
         endpoint: Endpoint,
         token: Option<&Secret<ComponentAccessToken>>,
         body: &Value,
         deadline: Deadline,
-    ) -> Result<T, WechatError> {
+    ) -> Result<Answer, WechatError> {
         let fault = |fault| WechatError::new(endpoint, fault);
         // The old name of the parameter: every page and every SDK ever written for these endpoints knows it.
         let mut url = self.base.clone();

@@ -172,8 +172,9 @@ impl Component {
         }
     }
 
-    /// Notes why a renewal failed. If WeChat was `asked_at` some time for a token, and may have
-    /// issued one that was never seen, the stored one is in doubt.
+    /// Notes why a renewal failed, and keeps a refresh token that came all the same. If WeChat was
+    /// `asked_at` some time for a token, and may have issued one that was never seen, the stored one
+    /// is in doubt.
     async fn fail<T>(
         &self,
         row: Authorizer,
@@ -189,11 +190,13 @@ impl Component {
         let next = |row: &Authorizer| {
             let before = row.slot.failure.as_ref();
             let failure = error.to_failure(before, self.clock.now());
-            let next = row.failed(lease, &failure, retry_after);
-            Some(match doubted_from {
-                Some(from) => next.doubted(lease, from),
-                None => next,
-            })
+            let mut next = row.failed(lease, &failure, retry_after);
+            if let Some(from) = doubted_from {
+                next = next.doubted(lease, from);
+            }
+            // What WeChat gave beside the failure is kept, if the authorization is still the same.
+            let given = error.refresh_token().filter(|_| !row.is_over(lease));
+            Some(given.and_then(|token| next.beside(token)).unwrap_or(next))
         };
         if let Err(error) = self.keep(row, next, deadline).await {
             error.log("noting a failed renewal");

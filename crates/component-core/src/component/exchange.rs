@@ -128,11 +128,14 @@ impl Component {
         bringer: Bringer<'_>,
         deadline: Deadline,
     ) -> Result<Exchanged, Error> {
+        let expected = match bringer {
+            Bringer::Notice { notice, .. } => Some(&notice.authorizer),
+            Bringer::Redirect { .. } => None,
+        };
         let answer = self
-            .as_component(
-                deadline,
-                |wechat| async move { wechat.query_auth(code).await },
-            )
+            .as_component(deadline, |wechat| async move {
+                wechat.query_auth(code, expected).await
+            })
             .await;
         let exchanged = match (answer, bringer) {
             (Ok(authorization), _) => {

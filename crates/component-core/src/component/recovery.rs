@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::row::authorizer::Authorizer;
 use crate::time::Deadline;
 use crate::token::{AuthorizerRefreshToken, Secret};
-use crate::wechat::answer::AuthorizerPage;
+use crate::wechat::answer::{AuthorizerInfo, AuthorizerPage};
 use crate::wechat::refusal::Refusal;
 
 /// What WeChat says of an authorizer when it is asked.
@@ -89,7 +89,8 @@ impl Component {
         })
     }
 
-    /// Asks WeChat whether an authorizer is authorized: its info, and if that denies it, the list.
+    /// Asks WeChat whether an authorizer is authorized: its info, and if that denies it, or cannot be
+    /// read, the list.
     ///
     /// # Errors
     /// Those of [`Component::as_component`].
@@ -103,11 +104,19 @@ impl Component {
                 wechat.get_authorizer_info(appid).await
             })
             .await;
-        match info {
-            Ok(info) => return Ok(KnownToWechat::Authorized(info.granted.refresh_token)),
-            Err(error) if error.is_refusal(Refusal::NotAuthorized) => {}
+        let unless_listed = match info {
+            Ok(AuthorizerInfo {
+                granted: Some(granted),
+                ..
+            }) => return Ok(KnownToWechat::Authorized(granted.refresh_token)),
+            // It is authorized, and with which refresh token the list may tell.
+            Ok(_) => Ok(KnownToWechat::Authorized(None)),
+            Err(error) if error.is_refusal(Refusal::NotAuthorized) => {
+                Ok(KnownToWechat::NotAuthorized)
+            }
+            Err(error) if error.is_unreadable() => Err(error),
             Err(error) => return Err(error),
-        }
+        };
         let mut offset = Some(0);
         while let Some(from) = offset {
             let page = self.list_page(from, deadline).await?;
@@ -117,7 +126,7 @@ impl Component {
             }
             offset = page.next;
         }
-        Ok(KnownToWechat::NotAuthorized)
+        unless_listed
     }
 
     /// A page of WeChat's own list.

@@ -100,9 +100,10 @@ impl Component {
                 name: info.name.clone().or_else(|| row.name.clone()),
                 ..row.clone()
             };
-            if !info.granted.permission_sets.is_empty() {
-                next.permission_sets
-                    .clone_from(&info.granted.permission_sets);
+            if let Some(granted) = &info.granted
+                && !granted.permission_sets.is_empty()
+            {
+                next.permission_sets.clone_from(&granted.permission_sets);
             }
             (next != *row && row.generation > 0).then_some(next)
         };

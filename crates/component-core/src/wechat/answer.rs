@@ -1,17 +1,20 @@
-//! The answers of WeChat's component API.
+//! The answers of WeChat's component API, read leniently: what is not used may hold anything, and
+//! what is used is taken field by field and entry by entry.
 
 use std::time::Duration;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
-
-use super::error::Fault;
-use super::refusal::{Endpoint, Refusal, Refused};
 use component_api::id::AuthorizerAppId;
 
+use super::MAX_PAGE;
+use super::error::Fault;
+use super::json::{Answer, Json};
+use super::refusal::{Endpoint, Refusal, Refused};
 use crate::row::authorizer::GrantedTokens;
 use crate::time::Timestamp;
-use crate::token::{AuthorizerRefreshToken, Expiring, Secret};
+use crate::token::{
+    ACCESS_TOKEN_LIFE, AuthorizerAccessToken, AuthorizerRefreshToken, ComponentAccessToken,
+    Expiring, PreAuthCode, Secret,
+};
 
 /// An exchanged authorization code.
 #[derive(Debug)]
@@ -27,8 +30,10 @@ pub struct Authorization {
 pub struct AuthorizerInfo {
     /// Its name (`nick_name`).
     pub name: Option<String>,
-    /// What it granted; no access token.
-    pub granted: GrantedTokens,
+    /// Its own id (`gh_..`), by which messages name it.
+    pub user_name: Option<String>,
+    /// What it granted, without an access token; `None` if WeChat did not tell.
+    pub granted: Option<GrantedTokens>,
 }
 
 /// One authorizer in WeChat's list.
@@ -38,7 +43,7 @@ pub struct ListedAuthorizer {
     pub authorizer: AuthorizerAppId,
     /// `None` if no code was ever exchanged for it.
     pub refresh_token: Option<Secret<AuthorizerRefreshToken>>,
-    /// When it was authorized.
+    /// When it was authorized; zero, before every other time, if WeChat does not tell.
     pub auth_time: Timestamp,
 }
 
@@ -47,38 +52,52 @@ pub struct ListedAuthorizer {
 pub struct AuthorizerPage {
     /// Those of this page.
     pub authorizers: Vec<ListedAuthorizer>,
+    /// Entries of this page that name no account.
+    pub unreadable: usize,
     /// The offset of the next page; `None` after the last.
     pub next: Option<u64>,
 }
 
-/// An answer that refuses.
-#[derive(Deserialize)]
-struct Refusing {
-    errcode: i64,
-    #[serde(default)]
-    errmsg: String,
+/// What WeChat gave for a refresh token.
+pub(super) struct AuthorizerToken {
+    /// The access token.
+    pub(super) access_token: Option<Expiring<AuthorizerAccessToken>>,
+    /// The refresh token that came with it, or the one that was sent.
+    pub(super) refresh_token: Secret<AuthorizerRefreshToken>,
 }
 
+/// How long a pre-auth code opens the authorization page.
+/// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getPreAuthCode.html>
+const PRE_AUTH_CODE_LIFE: Duration = Duration::from_mins(30);
+
+/// A list that tells of a later authorization tells no time: clocks differ by less.
+const MAX_AHEAD: Duration = Duration::from_hours(2);
+
+/// The longest name that is kept, in characters; WeChat's are up to 30. A row must stay far below
+/// DynamoDB's 400 KB, whatever stands in a field beside the refresh token.
+const MAX_NAME_CHARS: usize = 200;
+
+/// The most permission sets that are kept; WeChat has under a hundred.
+const MAX_PERMISSION_SETS: usize = 1000;
+
 /// Reads an answer of `endpoint`: an `errcode` other than 0 is a refusal, whatever else it says.
-pub(super) fn read<T: for<'de> Deserialize<'de>>(
-    endpoint: Endpoint,
-    body: &[u8],
-) -> Result<T, Fault> {
-    if let Ok(Refusing { errcode, errmsg }) = serde_json::from_slice(body)
-        && errcode != 0
-    {
-        let mut refused = Refused {
-            endpoint,
-            errcode,
-            rid: rid_in(&errmsg),
-            seen_from: None,
-        };
-        if refused.meaning() == Refusal::Address {
-            refused.seen_from = address_in(&errmsg);
-        }
-        return Err(Fault::Refused(refused));
+pub(super) fn read(endpoint: Endpoint, body: &[u8]) -> Result<Answer, Fault> {
+    let answer = Answer::read(body).ok_or(Fault::Unreadable)?;
+    let errcode = answer.json.number("errcode").unwrap_or_default();
+    if errcode == 0 {
+        return Ok(answer);
     }
-    serde_json::from_slice(body).map_err(|_not_the_answer| Fault::Unreadable)
+    let errmsg = answer.json.text("errmsg").unwrap_or_default();
+    let mut refused = Refused {
+        endpoint,
+        errcode,
+        rid: rid_in(errmsg),
+        seen_from: None,
+    };
+    if refused.meaning() == Refusal::Address {
+        refused.seen_from = address_in(errmsg);
+    }
+    Err(Fault::Refused(refused))
 }
 
 /// The IPv4 address in `access clientip is not registered requestIP: 1.2.3.4 rid: ..`, written as v6-mapped at times.
@@ -100,138 +119,179 @@ fn rid_in(errmsg: &str) -> Option<String> {
     (!rid.is_empty()).then_some(rid)
 }
 
-#[derive(Deserialize)]
-pub(super) struct ComponentToken {
-    pub(super) component_access_token: String,
-    #[serde(deserialize_with = "number")]
-    pub(super) expires_in: u64,
-}
-
-#[derive(Deserialize)]
-pub(super) struct PreAuthCode {
-    pub(super) pre_auth_code: String,
-    #[serde(deserialize_with = "number")]
-    pub(super) expires_in: u64,
-}
-
-#[derive(Deserialize)]
-pub(super) struct AuthorizerToken {
-    pub(super) authorizer_access_token: String,
-    #[serde(deserialize_with = "number")]
-    pub(super) expires_in: u64,
-    pub(super) authorizer_refresh_token: Option<String>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct QueryAuth {
-    pub(super) authorization_info: AuthorizationInfo,
-}
-
-#[derive(Deserialize)]
-pub(super) struct GetAuthorizerInfo {
-    pub(super) authorizer_info: Account,
-    pub(super) authorization_info: AuthorizationInfo,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Account {
-    pub(super) nick_name: Option<String>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct AuthorizationInfo {
-    pub(super) authorizer_appid: String,
-    authorizer_access_token: Option<String>,
-    #[serde(default, deserialize_with = "optional_number")]
-    expires_in: Option<u64>,
-    authorizer_refresh_token: Option<String>,
-    #[serde(default)]
-    func_info: Vec<FuncInfo>,
-}
-
-#[derive(Deserialize)]
-struct FuncInfo {
-    funcscope_category: FuncscopeCategory,
-}
-
-#[derive(Deserialize)]
-struct FuncscopeCategory {
-    #[serde(deserialize_with = "number")]
-    id: u64,
-}
-
-impl AuthorizationInfo {
-    /// The three token fields are there only when the account has API permission.
-    pub(super) fn granted(self, asked_at: Timestamp) -> GrantedTokens {
-        let access_token = self.authorizer_access_token.as_deref();
-        let refresh_token = self.authorizer_refresh_token.as_deref();
-        GrantedTokens {
-            asked_at,
-            access_token: access_token.and_then(|token| expiring(asked_at, token, self.expires_in)),
-            refresh_token: refresh_token.and_then(Secret::parse),
-            permission_sets: self
-                .func_info
-                .into_iter()
-                .map(|set| set.funcscope_category.id)
-                .collect(),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-pub(super) struct AuthorizerList {
-    #[serde(deserialize_with = "number")]
-    pub(super) total_count: u64,
-    #[serde(default)]
-    pub(super) list: Vec<Listed>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Listed {
-    authorizer_appid: String,
-    refresh_token: Option<String>,
-    #[serde(default, deserialize_with = "optional_number")]
-    auth_time: Option<u64>,
-}
-
-impl Listed {
-    pub(super) fn read(self) -> Option<ListedAuthorizer> {
-        Some(ListedAuthorizer {
-            authorizer: AuthorizerAppId::parse(&self.authorizer_appid).ok()?,
-            refresh_token: self.refresh_token.as_deref().and_then(Secret::parse),
-            auth_time: Timestamp::from_secs(self.auth_time.unwrap_or_default()),
-        })
-    }
-}
-
-/// WeChat writes numbers as numbers or as strings.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Number {
-    Number(u64),
-    Text(String),
-}
-
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    match Number::deserialize(deserializer)? {
-        Number::Number(number) => Ok(number),
-        Number::Text(text) => text.trim().parse().map_err(D::Error::custom),
-    }
-}
-
-fn optional_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    number(deserializer).map(Some)
-}
-
-/// A value that WeChat honours for `expires_in` seconds from when it was asked.
-pub(super) fn expiring<K>(
+pub(super) fn component_token(
+    answer: &Answer,
     asked_at: Timestamp,
-    value: &str,
-    expires_in: Option<u64>,
+) -> Option<Expiring<ComponentAccessToken>> {
+    expiring(
+        &answer.json,
+        "component_access_token",
+        asked_at,
+        ACCESS_TOKEN_LIFE,
+    )
+}
+
+pub(super) fn pre_auth_code(answer: &Answer, asked_at: Timestamp) -> Option<Expiring<PreAuthCode>> {
+    expiring(&answer.json, "pre_auth_code", asked_at, PRE_AUTH_CODE_LIFE)
+}
+
+/// The account is the one that the answer names, or else the one that is `expected`.
+pub(super) fn authorization(
+    answer: &Answer,
+    expected: Option<&AuthorizerAppId>,
+    asked_at: Timestamp,
+) -> Option<Authorization> {
+    let granted = granted(answer, asked_at)?;
+    let named = answer.json.object("authorization_info").and_then(appid);
+    Some(Authorization {
+        authorizer: named.or_else(|| expected.cloned())?,
+        granted,
+    })
+}
+
+/// `None` if the answer holds neither an access token nor another refresh token than the one `sent`.
+pub(super) fn authorizer_token(
+    answer: &Answer,
+    sent: &Secret<AuthorizerRefreshToken>,
+    asked_at: Timestamp,
+) -> Option<AuthorizerToken> {
+    let json = &answer.json;
+    let access_token = expiring(json, "authorizer_access_token", asked_at, ACCESS_TOKEN_LIFE);
+    let refresh_token = secret(json, "authorizer_refresh_token").unwrap_or_else(|| sent.clone());
+    (access_token.is_some() || refresh_token != *sent).then_some(AuthorizerToken {
+        access_token,
+        refresh_token,
+    })
+}
+
+/// `None` if the answer names another account than the one that was `asked` about. It need not name
+/// any.
+pub(super) fn authorizer_info(
+    answer: &Answer,
+    asked: &AuthorizerAppId,
+    asked_at: Timestamp,
+) -> Option<AuthorizerInfo> {
+    let named = answer.json.object("authorization_info").and_then(appid);
+    if named.is_some_and(|named| named != *asked) {
+        return None;
+    }
+    let text = |name| {
+        let text = answer.json.object("authorizer_info")?.text(name)?;
+        Some(text.chars().take(MAX_NAME_CHARS).collect())
+    };
+    Some(AuthorizerInfo {
+        name: text("nick_name"),
+        user_name: text("user_name"),
+        granted: granted(answer, asked_at),
+    })
+}
+
+/// The page from `offset` on. `None` if the answer has neither a list nor a count, or breaks off
+/// before the first entry: that is no end of the list.
+pub(super) fn authorizer_page(
+    answer: &Answer,
+    offset: u64,
+    now: Timestamp,
+) -> Option<AuthorizerPage> {
+    let total = answer.json.number("total_count");
+    let total = total.and_then(|total| u64::try_from(total).ok());
+    let Some(entries) = answer.json.list("list") else {
+        // The entries of this page are lost, and those of the next are not.
+        let next = offset.saturating_add(MAX_PAGE);
+        return Some(AuthorizerPage {
+            authorizers: Vec::new(),
+            unreadable: 0,
+            next: (next < total?).then_some(next),
+        });
+    };
+    if entries.is_empty() && !answer.is_whole {
+        return None;
+    }
+    let authorizers: Vec<_> = entries
+        .iter()
+        .filter_map(|entry| listed(entry, now))
+        .collect();
+    // Entries count, read or not. A count that is missing, or less than what was listed, does not
+    // end the list: an empty page does.
+    let next = offset.saturating_add(u64::try_from(entries.len()).unwrap_or(u64::MAX));
+    Some(AuthorizerPage {
+        unreadable: entries.len() - authorizers.len(),
+        authorizers,
+        next: (!entries.is_empty() && total != Some(next)).then_some(next),
+    })
+}
+
+fn listed(entry: &Json, now: Timestamp) -> Option<ListedAuthorizer> {
+    let auth_time = entry.number("auth_time");
+    let auth_time = auth_time.and_then(|secs| u64::try_from(secs).ok());
+    let auth_time = auth_time.map(Timestamp::from_secs);
+    Some(ListedAuthorizer {
+        authorizer: appid(entry)?,
+        refresh_token: secret(entry, "refresh_token"),
+        auth_time: auth_time
+            .filter(|auth_time| *auth_time <= now + MAX_AHEAD)
+            .unwrap_or_default(),
+    })
+}
+
+/// The three token fields are there only when the account has API permission. A refresh token that
+/// cannot be read, or may have stood where something was skipped, is not one that is not there: then
+/// this is no answer.
+fn granted(answer: &Answer, asked_at: Timestamp) -> Option<GrantedTokens> {
+    const REFRESH_TOKEN: &str = "authorizer_refresh_token";
+    let info = answer.json.object("authorization_info")?;
+    let refresh_token = secret(info, REFRESH_TOKEN);
+    let odd = info.field(REFRESH_TOKEN, |token| (!token.is_blank()).then_some(token));
+    if refresh_token.is_none() && (odd.is_some() || !answer.is_whole) {
+        return None;
+    }
+    Some(GrantedTokens {
+        asked_at,
+        access_token: expiring(info, "authorizer_access_token", asked_at, ACCESS_TOKEN_LIFE),
+        refresh_token,
+        permission_sets: permission_sets(info),
+    })
+}
+
+fn permission_sets(info: &Json) -> Vec<u64> {
+    let sets = info.list("func_info").unwrap_or_default();
+    let ids = sets.iter().filter_map(|set| {
+        let id = set.object("funcscope_category")?.number("id")?;
+        u64::try_from(id).ok()
+    });
+    ids.take(MAX_PERMISSION_SETS).collect()
+}
+
+fn appid(json: &Json) -> Option<AuthorizerAppId> {
+    json.field("authorizer_appid", |value| {
+        AuthorizerAppId::parse(value.as_text()?).ok()
+    })
+}
+
+fn secret<K>(json: &Json, name: &str) -> Option<Secret<K>> {
+    json.field(name, |value| Secret::parse(value.as_text()?.trim()))
+}
+
+/// A value that WeChat honours for `expires_in` seconds from when it was asked, and for `life` at
+/// the most.
+///
+/// If `expires_in` is missing, no number, not above zero or longer than `life`, the value counts as
+/// one of the documented `life`. A shorter guess would be worse: rows tell the age of access tokens
+/// by their expiry, and a token that has always expired is renewed by every caller. A longer guess
+/// would be worse too: a dead token would be served. If a token dies sooner than was guessed, WeChat
+/// says so (40001), and it is replaced.
+fn expiring<K>(
+    json: &Json,
+    name: &str,
+    asked_at: Timestamp,
+    life: Duration,
 ) -> Option<Expiring<K>> {
+    let secs = json.number("expires_in");
+    let secs = secs.and_then(|secs| u64::try_from(secs).ok());
+    let said = secs.filter(|secs| *secs > 0).map(Duration::from_secs);
     Some(Expiring {
-        secret: Secret::parse(value)?,
-        expires_at: asked_at + Duration::from_secs(expires_in?),
+        secret: secret(json, name)?,
+        expires_at: asked_at + said.map_or(life, |said| said.min(life)),
     })
 }
 

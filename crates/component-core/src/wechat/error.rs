@@ -3,6 +3,7 @@
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use super::refusal::{Endpoint, Refusal, Refused};
+use crate::token::{AuthorizerRefreshToken, Secret};
 
 /// A call to WeChat that did not give what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,8 @@ pub struct WechatError {
     pub(super) fault: Fault,
     /// Whether one of its tries got no answer.
     pub(super) unanswered: bool,
+    /// A new refresh token that came without an access token.
+    pub(super) refresh_token: Option<Secret<AuthorizerRefreshToken>>,
 }
 
 /// What happened to a call.
@@ -52,12 +55,24 @@ impl WechatError {
             endpoint,
             unanswered: fault.is_no_answer(),
             fault,
+            refresh_token: None,
         }
     }
 
     /// Whether the call may have taken effect all the same: one of its tries got no answer.
     pub fn may_have_taken_effect(&self) -> bool {
         self.unanswered
+    }
+
+    /// A new refresh token of the authorizer, which the answer held although it did not hold what
+    /// was asked.
+    pub fn refresh_token(&self) -> Option<&Secret<AuthorizerRefreshToken>> {
+        self.refresh_token.as_ref()
+    }
+
+    /// Whether WeChat answered something that could not be read.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self.fault, Fault::Unreadable)
     }
 
     /// WeChat's refusal, if it refused.

@@ -1,11 +1,11 @@
 //! WeChat's API, called as the component.
 
 use component_api::id::{AuthorizerAppId, ComponentAppId};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::answer::{self, Authorization, AuthorizerInfo, AuthorizerPage, expiring};
+use super::answer::{self, Authorization, AuthorizerInfo, AuthorizerPage};
 use super::error::WechatError;
+use super::json::Answer;
 use super::refusal::Endpoint;
 use super::{Answered, MAX_PAGE, Wechat, unreadable};
 use crate::row::Issued;
@@ -46,15 +46,15 @@ impl Session {
     /// # Errors
     /// [`WechatError`].
     pub async fn create_preauthcode(&self) -> Result<Expiring<PreAuthCode>, WechatError> {
-        const ENDPOINT: Endpoint = Endpoint::CreatePreauthcode;
         let body = json!({ "component_appid": self.component.as_str() });
         let asked_at = self.wechat.clock.now();
-        let answer: answer::PreAuthCode = self.call(ENDPOINT, &body).await?.answer;
-        let code = expiring(asked_at, &answer.pre_auth_code, Some(answer.expires_in));
-        code.ok_or_else(|| unreadable(ENDPOINT))
+        let given = |answer: &Answer| answer::pre_auth_code(answer, asked_at);
+        let answered = self.call(Endpoint::CreatePreauthcode, &body, given);
+        Ok(answered.await?.answer)
     }
 
-    /// Exchanges an authorization code: only once, whoever asks.
+    /// Exchanges an authorization code: only once, whoever asks. If the answer does not name the
+    /// account, it is the one that is `expected`.
     ///
     /// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getAuthorizerRefreshToken.html>
     ///
@@ -63,22 +63,15 @@ impl Session {
     pub async fn query_auth(
         &self,
         code: &Secret<AuthorizationCode>,
+        expected: Option<&AuthorizerAppId>,
     ) -> Result<Authorization, WechatError> {
-        const ENDPOINT: Endpoint = Endpoint::QueryAuth;
         let body = json!({
             "component_appid": self.component.as_str(),
             "authorization_code": code.expose(),
         });
         let asked_at = self.wechat.clock.now();
-        let answer: answer::QueryAuth = self.call(ENDPOINT, &body).await?.answer;
-        let info = answer.authorization_info;
-        let authorizer = AuthorizerAppId::parse(&info.authorizer_appid)
-            .map_err(|_not_an_appid| unreadable(ENDPOINT))?;
-        let granted = info.granted(asked_at);
-        Ok(Authorization {
-            authorizer,
-            granted,
-        })
+        let given = |answer: &Answer| answer::authorization(answer, expected, asked_at);
+        Ok(self.call(Endpoint::QueryAuth, &body, given).await?.answer)
     }
 
     /// A new access token for an authorizer; the one before it lives five minutes more.
@@ -99,25 +92,24 @@ impl Session {
             "authorizer_refresh_token": refresh_token.expose(),
         });
         let asked_at = self.wechat.clock.now();
+        let given = |answer: &Answer| answer::authorizer_token(answer, refresh_token, asked_at);
         let Answered {
             answer,
             after_unanswered_try,
-        }: Answered<answer::AuthorizerToken> = self.call(ENDPOINT, &body).await?;
-        let access_token = expiring(
-            asked_at,
-            &answer.authorizer_access_token,
-            Some(answer.expires_in),
-        );
-        let sent_back = answer.authorizer_refresh_token.as_deref();
+        } = self.call(ENDPOINT, &body, given).await?;
+        let Some(token) = answer.access_token else {
+            return Err(WechatError {
+                refresh_token: Some(answer.refresh_token),
+                ..unreadable(ENDPOINT)
+            });
+        };
         Ok(Renewal {
             access_token: Issued {
-                token: access_token.ok_or_else(|| unreadable(ENDPOINT))?,
+                token,
                 asked_at,
                 after_unanswered_try,
             },
-            refresh_token: sent_back
-                .and_then(Secret::parse)
-                .unwrap_or_else(|| refresh_token.clone()),
+            refresh_token: answer.refresh_token,
         })
     }
 
@@ -136,15 +128,9 @@ impl Session {
             "authorizer_appid": authorizer.as_str(),
         });
         let asked_at = self.wechat.clock.now();
-        let answer: answer::GetAuthorizerInfo =
-            self.call(Endpoint::GetAuthorizerInfo, &body).await?.answer;
-        Ok(AuthorizerInfo {
-            name: answer
-                .authorizer_info
-                .nick_name
-                .filter(|name| !name.is_empty()),
-            granted: answer.authorization_info.granted(asked_at),
-        })
+        let given = |answer: &Answer| answer::authorizer_info(answer, authorizer, asked_at);
+        let answered = self.call(Endpoint::GetAuthorizerInfo, &body, given);
+        Ok(answered.await?.answer)
     }
 
     /// Up to [`MAX_PAGE`] authorizers from `offset` on.
@@ -159,23 +145,29 @@ impl Session {
             "offset": offset,
             "count": MAX_PAGE,
         });
-        let answer: answer::AuthorizerList =
-            self.call(Endpoint::GetAuthorizerList, &body).await?.answer;
-        let entries = u64::try_from(answer.list.len()).unwrap_or(u64::MAX);
-        let next = offset.saturating_add(entries);
-        let authorizers = answer.list.into_iter().filter_map(answer::Listed::read);
-        Ok(AuthorizerPage {
-            authorizers: authorizers.collect(),
-            next: (entries > 0 && next < answer.total_count).then_some(next),
-        })
+        let now = self.wechat.clock.now();
+        let given = |answer: &Answer| answer::authorizer_page(answer, offset, now);
+        let answered = self.call(Endpoint::GetAuthorizerList, &body, given);
+        let page = answered.await?.answer;
+        if page.unreadable > 0 {
+            tracing::warn!(
+                offset,
+                unreadable = page.unreadable,
+                "entries of WeChat's list cannot be read"
+            );
+        }
+        Ok(page)
     }
 
-    async fn call<T: for<'de> Deserialize<'de>>(
+    async fn call<T>(
         &self,
         endpoint: Endpoint,
         body: &Value,
+        given: impl Fn(&Answer) -> Option<T>,
     ) -> Result<Answered<T>, WechatError> {
         let token = Some(&self.token);
-        self.wechat.call(endpoint, token, body, self.deadline).await
+        self.wechat
+            .call(endpoint, token, body, self.deadline, given)
+            .await
     }
 }

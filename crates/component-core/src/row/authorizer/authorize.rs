@@ -1,11 +1,10 @@
 //! Authorizations: what an exchanged code, or WeChat's list, makes of a row.
 
 use std::cmp::Ordering;
-use std::time::Duration;
 
 use super::{Authorizer, Evidence, GrantedTokens, Standing};
 use crate::time::{MAX_CLOCK_SKEW, Moment, Timestamp};
-use crate::token::{AuthorizerRefreshToken, Secret};
+use crate::token::{ACCESS_TOKEN_LIFE, AuthorizerRefreshToken, Secret};
 
 /// What an authorization that is taken means for the tokens of a row.
 ///
@@ -49,10 +48,6 @@ enum CallUnderWay {
     /// second, or is in flight.
     WithTheSameToken,
 }
-
-/// How long WeChat honours an access token.
-/// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getAuthorizerAccessToken.html>
-const ACCESS_TOKEN_LIFE: Duration = Duration::from_hours(2);
 
 impl Authorizer {
     /// The row once an authorization was granted; `None` if a newer one is stored, or a revocation
