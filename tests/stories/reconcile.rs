@@ -25,7 +25,7 @@ fn summary(listed: u64, changed: u64, absent: u64, unusable: u64) -> Value {
 }
 
 /// Exchanges a code as a function does that crashes right after the call.
-async fn exchange_and_crash(world: &World, component: &str, code: &str) {
+pub(super) async fn exchange_and_crash(world: &World, component: &str, code: &str) {
     let url = format!(
         "{}/cgi-bin/component/api_query_auth?component_access_token={component}",
         world.parts.wechat_url
@@ -36,7 +36,7 @@ async fn exchange_and_crash(world: &World, component: &str, code: &str) {
     assert!(answer.contains("authorizer_refresh_token"), "{answer}");
 }
 
-async fn component_token(world: &World) -> String {
+pub(super) async fn component_token(world: &World) -> String {
     let answer = world.ask(json!({ "component": true })).await.unwrap();
     answer["access_token"].as_str().unwrap().to_owned()
 }
