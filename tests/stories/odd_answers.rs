@@ -45,8 +45,8 @@ async fn check_row(case: &str, world: &World) {
     assert_eq!(live, Some(text(&row, "refresh_token")), "{case}");
     world.assert_good(&world.token(appid()).await.unwrap());
     let row = world.authorizer_row(appid()).await;
-    let life = number(&row, "expires_at") - world.clock.now();
-    assert_eq!(life, TWO_HOURS.as_secs(), "{case}");
+    let left = number(&row, "expires_at") - world.clock.now();
+    assert_eq!(left, TWO_HOURS.as_secs(), "{case}");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::row::{Cause, Failure};
 use crate::time::Timestamp;
 use crate::token::{AuthorizerRefreshToken, Secret};
 use crate::wechat::error::WechatError;
-use crate::wechat::refusal::{Endpoint, Refusal};
+use crate::wechat::refusal::{Endpoint, Refusal, Refused};
 
 /// An error of any flow. Its text is for the log; callers outside get [`Error::code`] and
 /// [`Error::advice`].
@@ -185,9 +185,7 @@ impl Error {
             )
         };
         match self {
-            Self::Wechat(error) => error
-                .refused()
-                .is_some_and(|refused| refused.is_component_wide()),
+            Self::Wechat(error) => error.refused().is_some_and(Refused::is_component_wide),
             Self::Remembered(failure) => match &failure.cause {
                 Cause::Refused(refused) => refused.is_component_wide(),
                 Cause::Unanswered(_) => false,
@@ -267,7 +265,6 @@ const fn advice_of(code: Code) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wechat::refusal::Refused;
 
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 

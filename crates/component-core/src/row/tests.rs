@@ -67,13 +67,16 @@ fn failure() -> Failure {
 #[test]
 fn the_token_of_the_highest_lease_wins_in_either_order() {
     let (slow, fast) = (issued("slow"), issued("fast"));
-    let slot = leased(2);
-    let slow_first = slot.renewed(lease(1), &slow);
+    let before = leased(2);
+    let slow_first = before.renewed(lease(1), &slow);
     assert_eq!(slow_first.order, Order::Newest);
-    assert_eq!(slow_first.slot.lease, slot.lease, "the lease is another's");
+    assert_eq!(
+        slow_first.slot.lease, before.lease,
+        "the lease is another's"
+    );
     assert_eq!(slow_first.slot.token, Some(slow.token.clone()));
 
-    let fast_first = slot.renewed(lease(2), &fast);
+    let fast_first = before.renewed(lease(2), &fast);
     assert_eq!(
         (fast_first.order, fast_first.overlapped),
         (Order::Last, false)
