@@ -5,7 +5,7 @@ use component_api::id::AuthorizerAppId;
 use component_core::component::exchange::{Bringer, Exchanged};
 use component_core::error::Error;
 use component_core::row::authorizer::{Reference, Standing};
-use component_core::store::{Due, Start, StartRefused};
+use component_core::store::{Due, Start, StartCheck, State};
 use component_core::time::Deadline;
 use component_core::token::{AuthorizationCode, Secret};
 
@@ -193,36 +193,46 @@ fn start() -> Start {
     }
 }
 
+#[track_caller]
+fn state(row: &Item) -> State {
+    State::parse(id(row)).unwrap()
+}
+
 #[tokio::test]
 async fn an_attempt_is_its_browsers_until_it_is_over() {
     let (row, expected) = (recorded("start"), start());
-    let world = world_with(std::slice::from_ref(&row), 1_700_000_002).await;
-    let expired = StartRefused::Expired(Box::new(start()));
+    let state = state(&row);
+    let world = world_with(&[row], 1_700_000_002).await;
     for (browser, now, result) in [
-        (expected.browser.as_str(), 1_700_001_800, Ok(start())),
-        (&expected.browser, 1_700_001_801, Err(expired)),
-        ("another", 1_700_000_002, Err(StartRefused::Foreign)),
+        (&*expected.browser, 1_700_001_800, StartCheck::Good(start())),
+        (
+            &expected.browser,
+            1_700_001_801,
+            StartCheck::Expired(start()),
+        ),
+        ("another", 1_700_000_002, StartCheck::Foreign),
     ] {
-        let seen = store(&world).start(id(&row), browser, at(now)).await;
+        let seen = store(&world).start(&state, browser, at(now)).await;
         assert_eq!(seen.unwrap(), result, "{browser} {now}");
     }
     let now = at(1_700_000_002);
-    let taken = store(&world).take_start(id(&row), &expected.browser, "code", now);
-    assert_eq!(taken.await.unwrap(), Ok(start()));
+    let taken = store(&world).take_start(&state, &expected.browser, "code", now);
+    assert_eq!(taken.await.unwrap(), StartCheck::Good(start()));
 }
 
 #[tokio::test]
 async fn an_attempt_that_came_back_is_known_by_its_code_and_may_be_given_back() {
     let row = recorded("start_used");
-    let world = world_with(std::slice::from_ref(&row), 1_700_000_003).await;
+    let state = state(&row);
+    let world = world_with(&[row], 1_700_000_003).await;
     let (browser, now) = (start().browser, at(1_700_000_003));
-    let used = StartRefused::Used {
-        start: Box::new(start()),
+    let used = StartCheck::Used {
+        start: start(),
         code: code(EXCHANGED).sha256(),
     };
-    let taken = store(&world).take_start(id(&row), &browser, "code", now);
-    assert_eq!(taken.await.unwrap(), Err(used));
-    store(&world).give_back_start(id(&row)).await.unwrap();
-    let taken = store(&world).take_start(id(&row), &browser, "code", now);
-    assert_eq!(taken.await.unwrap(), Ok(start()));
+    let taken = store(&world).take_start(&state, &browser, "code", now);
+    assert_eq!(taken.await.unwrap(), used);
+    store(&world).give_back_start(&state).await.unwrap();
+    let taken = store(&world).take_start(&state, &browser, "code", now);
+    assert_eq!(taken.await.unwrap(), StartCheck::Good(start()));
 }
