@@ -140,7 +140,7 @@ fn the_address_and_the_id_of_the_call_are_passed_on() {
 
 fn fault(errcode: i64, errmsg: &str) -> Fault {
     let body = format!(r#"{{"errcode":{errcode},"errmsg":"{errmsg}"}}"#);
-    read_token(&body).err().unwrap()
+    read_answer(&body).err().unwrap()
 }
 
 #[track_caller]
@@ -189,83 +189,4 @@ fn a_refusal_says_its_errcode_the_id_of_the_call_and_the_address_that_wechat_saw
         "reach max api daily quota limit of 203.0.113.7 rid: 1a2b-3c",
         "refused with errcode 45009, rid 1a2b-3c",
     );
-}
-
-const ASKED_AT: Timestamp = Timestamp::from_secs(1_700_000_000);
-
-/// What an `authorization_info` with these fields grants: the access token and its life in seconds,
-/// the refresh token, and the permission sets.
-#[track_caller]
-fn check_granted(fields: &str, access: Option<(&str, u64)>, refresh: Option<&str>, sets: &[u64]) {
-    let answer =
-        format!(r#"{{"authorization_info":{{"authorizer_appid":"wxfedcba9876543210"{fields}}}}}"#);
-    let answer: QueryAuth = read(ENDPOINT, answer.as_bytes()).unwrap();
-    let granted = answer.authorization_info.granted(ASKED_AT);
-    let given = granted.access_token.as_ref().map(|token| {
-        let life = ASKED_AT.until(token.expires_at);
-        (token.secret.expose(), life.as_secs())
-    });
-    assert_eq!(given, access, "{fields}");
-    let given = granted.refresh_token.as_ref().map(Secret::expose);
-    assert_eq!(given, refresh, "{fields}");
-    assert_eq!(granted.permission_sets, sets, "{fields}");
-    assert_eq!(granted.asked_at, ASKED_AT);
-}
-
-#[test]
-fn what_is_granted_is_read_whichever_of_it_is_there() {
-    let sets =
-        r#","func_info":[{"funcscope_category":{"id":1}},{"funcscope_category":{"id":"15"}}]"#;
-    let refresh = r#","authorizer_refresh_token":"r""#;
-    for (expires_in, secs) in [("7200", 7200), ("\"7199\"", 7199), ("\" 60 \"", 60)] {
-        let access = format!(r#","authorizer_access_token":"a","expires_in":{expires_in}"#);
-        let all = format!("{access}{refresh}{sets}");
-        check_granted(&all, Some(("a", secs)), Some("r"), &[1, 15]);
-    }
-    check_granted(&format!("{refresh}{sets}"), None, Some("r"), &[1, 15]);
-    check_granted("", None, None, &[]);
-    // An access token without `expires_in` is none, nor is a blank one.
-    check_granted(r#","authorizer_access_token":"a""#, None, None, &[]);
-    let blank = r#","authorizer_access_token":"","expires_in":7200,"authorizer_refresh_token":"""#;
-    check_granted(blank, None, None, &[]);
-}
-
-/// What an entry of the list says: of which account, its refresh token and since when.
-#[track_caller]
-fn check_listed(entry: &str, expected: Option<(&str, Option<&str>, u64)>) {
-    let answer = format!(r#"{{"total_count":"1","list":[{entry}]}}"#);
-    let answer: AuthorizerList = read(ENDPOINT, answer.as_bytes()).unwrap();
-    assert_eq!(answer.total_count, 1);
-    let listed = answer.list.into_iter().find_map(Listed::read);
-    let listed = listed.as_ref().map(|listed| {
-        let refresh_token = listed.refresh_token.as_ref().map(Secret::expose);
-        let auth_time = listed.auth_time.as_secs();
-        (listed.authorizer.as_str(), refresh_token, auth_time)
-    });
-    assert_eq!(listed, expected, "{entry}");
-}
-
-#[test]
-fn an_entry_of_the_list_is_read_with_or_without_its_token_and_time() {
-    let appid = "wxfedcba9876543210";
-    let at = 1_700_000_100;
-    for (fields, refresh, auth_time) in [
-        (
-            r#","refresh_token":"r","auth_time":1700000100"#,
-            Some("r"),
-            at,
-        ),
-        (
-            r#","refresh_token":"r","auth_time":"1700000100""#,
-            Some("r"),
-            at,
-        ),
-        (r#","refresh_token":"","auth_time":1700000100"#, None, at),
-        (r#","auth_time":1700000100"#, None, at),
-        ("", None, 0),
-    ] {
-        let entry = format!(r#"{{"authorizer_appid":"{appid}"{fields}}}"#);
-        check_listed(&entry, Some((appid, refresh, auth_time)));
-    }
-    check_listed(r#"{"authorizer_appid":"gh_0123456789ab"}"#, None);
 }
