@@ -15,6 +15,7 @@ mod getter;
 mod odd_answers;
 mod reconcile;
 mod refresher;
+mod sick_accounts;
 mod stacks;
 mod waiting;
 

@@ -77,7 +77,7 @@ async fn a_refresh_costs_one_call_two_writes_and_one_read_an_authorizer() {
     );
     let mut calls = world.wire.calls();
     // A run also reads the index's shards, the ticket's watch, and the component token twice.
-    assert_eq!(calls.remove("Query"), Some(16));
+    assert_eq!(calls.remove("Query"), Some(32));
     assert_eq!(calls.remove("UpdateItem"), Some(1));
     assert!(calls.remove("GetItem").unwrap() <= AUTHORIZERS + 3);
     assert_eq!(calls, counts(&[("PutItem", AUTHORIZERS * 2)]));

@@ -9,7 +9,7 @@ use component_core::time::Deadline;
 use local::functions::Functions;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use wechat_simulator::FaultEffect;
+use wechat_simulator::{AnswerPatch, Fault, FaultEffect};
 
 use crate::world::rows::{number, text};
 use crate::world::wire::Cut;
@@ -123,9 +123,13 @@ async fn every_way_to_have_no_token_has_its_own_error() {
     world.fault("api_authorizer_token", FaultEffect::Errcode(48001));
     check_code(world.ask(request()).await, "wechat_rejected");
     world.end_faults("api_authorizer_token").await;
+    world.clock.advance(60);
     world.fault("api_authorizer_token", FaultEffect::Errcode(61023));
+    let unnamed = AnswerPatch::new().remove("/authorization_info/authorizer_refresh_token");
+    let unnamed = Fault::patch("api_get_authorizer_info", unnamed);
+    world.simulator.fault(unnamed.times(u32::MAX));
     check_code(world.ask(request()).await, "reauthorization_required");
-    world.end_faults("api_authorizer_token").await;
+    world.simulator.clear_faults();
     check_code(world.ask(request()).await, "reauthorization_required");
 
     world.authorize(appid()).await;
@@ -275,7 +279,7 @@ async fn callers_that_wait_for_a_renewal_that_fails_share_its_error() {
     world.pass(HOUR * 2).await;
     world.ask(json!({ "component": true })).await.unwrap();
     world.simulator.reset_calls();
-    let refused = wechat_simulator::Fault::new("api_authorizer_token", FaultEffect::Errcode(61004));
+    let refused = Fault::new("api_authorizer_token", FaultEffect::Errcode(61004));
     world
         .simulator
         .fault(refused.after(Duration::from_millis(300)));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use component_core::component::Component;
-use component_core::store::{DUE_SHARDS, Due, Store};
+use component_core::store::{DUE_SHARDS, Due, PERISHABLE_SHARDS, Store};
 use component_core::time::Timestamp;
 use local::emulators::TABLE;
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ fn id(row: &Item) -> &str {
 /// Whether the refresher finds something by `until`.
 async fn is_due(world: &World, until: Timestamp, is_it: impl Fn(&Due) -> bool) -> bool {
     let mut found = false;
-    for shard in 0..DUE_SHARDS {
+    for shard in DUE_SHARDS.chain(PERISHABLE_SHARDS) {
         let page = store(world).due(shard, until, None).await.unwrap();
         found |= page.due.iter().any(&is_it);
     }

@@ -13,7 +13,7 @@ use wechat_simulator::{FaultEffect, Settings};
 use crate::world::log::Log;
 use crate::world::{World, deadline};
 
-const COMPLAINT: &str = "somebody else renews the tokens of this component";
+const COMPLAINT: &str = "another stack renews the tokens of this component";
 
 /// A second stack for the same component, with a table of its own, such as a test stack next to
 /// production.

@@ -14,6 +14,9 @@ pub enum Code {
     AuthorizationRevoked,
     /// WeChat refuses every refresh token of the account.
     ReauthorizationRequired,
+    /// WeChat limits the account itself: frozen, banned, migrated, being deregistered. To authorize
+    /// again does not help.
+    AccountLimited,
     /// There is no verify ticket that WeChat accepts.
     NoVerifyTicket,
     /// WeChat refused the call.
@@ -29,11 +32,12 @@ pub enum Code {
 }
 
 impl Code {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::InvalidRequest,
         Self::UnknownAuthorizer,
         Self::AuthorizationRevoked,
         Self::ReauthorizationRequired,
+        Self::AccountLimited,
         Self::NoVerifyTicket,
         Self::WechatRejected,
         Self::WechatUnavailable,
@@ -49,6 +53,7 @@ impl Code {
             Self::UnknownAuthorizer => "unknown_authorizer",
             Self::AuthorizationRevoked => "authorization_revoked",
             Self::ReauthorizationRequired => "reauthorization_required",
+            Self::AccountLimited => "account_limited",
             Self::NoVerifyTicket => "no_verify_ticket",
             Self::WechatRejected => "wechat_rejected",
             Self::WechatUnavailable => "wechat_unavailable",

@@ -10,9 +10,11 @@ use crate::wechat::Wechat;
 
 pub mod exchange;
 pub mod recovery;
+pub mod streak;
 
-mod authorizer_token;
-mod lease;
+pub mod authorizer_token;
+pub mod lease;
+mod listing;
 mod settle;
 mod token;
 

@@ -14,7 +14,7 @@ use crate::row::{Cause, Failure};
 use crate::time::Timestamp;
 use crate::token::{AuthorizerRefreshToken, Secret};
 use crate::wechat::error::WechatError;
-use crate::wechat::refusal::{Endpoint, Refusal, Refused};
+use crate::wechat::refusal::{Concern, Endpoint, Refusal, Refused};
 
 /// An error of any flow. Its text is for the log; callers outside get [`Error::code`] and
 /// [`Error::advice`].
@@ -41,6 +41,14 @@ pub enum Error {
     /// Another caller works on the same thing and has not finished in time.
     #[error("another caller holds {0} and has not finished in time")]
     Busy(&'static str),
+    /// WeChat does not tell whether the account is authorized: its list may.
+    #[error("WeChat does not tell whether authorizer {appid} is authorized")]
+    Untold {
+        /// The account.
+        appid: AuthorizerAppId,
+        /// Whether one call has denied it, and the list may confirm that.
+        denied: Denied,
+    },
     /// Another caller tried to renew the same token a moment ago, and failed.
     #[error("another caller's renewal has failed: {}", told(.0))]
     Remembered(Failure),
@@ -67,6 +75,15 @@ pub enum Error {
     Config(#[from] Misconfigured),
 }
 
+/// What one call has said of an authorization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// There is none.
+    Once,
+    /// Nothing that could be read.
+    Not,
+}
+
 impl Error {
     /// Whether a call to WeChat may have taken effect although it failed.
     pub(crate) fn may_have_taken_effect(&self) -> bool {
@@ -79,11 +96,6 @@ impl Error {
             Self::Wechat(error) => error.refresh_token(),
             _ => None,
         }
-    }
-
-    /// Whether WeChat's answer could not be read.
-    pub(crate) fn is_unreadable(&self) -> bool {
-        matches!(self, Self::Wechat(error) if error.is_unreadable())
     }
 
     /// What a row remembers of it, after the failure `before`.
@@ -111,10 +123,10 @@ impl Error {
             Self::NoVerifyTicket => Code::NoVerifyTicket,
             Self::CodeSpent => Code::WechatRejected,
             Self::Wechat(error) => match error.refused() {
-                Some(refused) if refused.is_answer() => Code::WechatRejected,
-                Some(_) | None => Code::WechatUnavailable,
+                Some(refused) => refused.code(),
+                None => Code::WechatUnavailable,
             },
-            Self::Busy(_) => Code::WechatUnavailable,
+            Self::Busy(_) | Self::Untold { .. } => Code::WechatUnavailable,
             Self::Store { .. } | Self::Secret(_) => Code::StoreUnavailable,
             Self::Config(_) => Code::Misconfigured,
         }
@@ -129,10 +141,12 @@ impl Error {
             Self::AuthorizationRevoked(_) | Self::ReauthorizationRequired(_) => {
                 StatusCode::FORBIDDEN
             }
-            Self::Wechat(_) if self.code() == Code::WechatRejected => StatusCode::BAD_GATEWAY,
-            Self::NoVerifyTicket | Self::Busy(_) | Self::Remembered(_) | Self::Wechat(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Wechat(_) if self.code() != Code::WechatUnavailable => StatusCode::BAD_GATEWAY,
+            Self::NoVerifyTicket
+            | Self::Busy(_)
+            | Self::Remembered(_)
+            | Self::Untold { .. }
+            | Self::Wechat(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store { .. } | Self::Secret(_) | Self::Config(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -159,6 +173,9 @@ impl Error {
             Self::Busy(_) => {
                 "try again in a few seconds; another caller is renewing this".to_owned()
             }
+            Self::Untold { appid, .. } => format!(
+                "try again in some minutes; WeChat does not tell whether {appid} is authorized"
+            ),
             Self::Remembered(failure) => match &failure.cause {
                 Cause::Refused(refused) => refused.advice(),
                 Cause::Unanswered(endpoint) => unanswered(*endpoint),
@@ -176,22 +193,61 @@ impl Error {
     }
 
     /// Whether it is the component's trouble, so that going on with the next authorizer would only
-    /// repeat it.
+    /// repeat it. What the table says of one row is that row's.
     pub fn is_component_wide(&self) -> bool {
-        let of_code = |code| {
-            matches!(
-                code,
-                Code::NoVerifyTicket | Code::StoreUnavailable | Code::Misconfigured
-            )
-        };
+        let of_refusal = |refused: &Refused| refused.concerns() == Concern::Component;
         match self {
-            Self::Wechat(error) => error.refused().is_some_and(Refused::is_component_wide),
+            Self::Wechat(error) => error.refused().is_some_and(of_refusal),
             Self::Remembered(failure) => match &failure.cause {
-                Cause::Refused(refused) => refused.is_component_wide(),
+                Cause::Refused(refused) => of_refusal(refused),
                 Cause::Unanswered(_) => false,
-                Cause::Other(code) => of_code(*code),
+                Cause::Other(code) => *code == Code::NoVerifyTicket,
             },
-            other => of_code(other.code()),
+            Self::NoVerifyTicket | Self::Secret(_) | Self::Config(_) => true,
+            Self::Push(_)
+            | Self::InvalidRequest(_)
+            | Self::UnknownAuthorizer(_)
+            | Self::AuthorizationRevoked(_)
+            | Self::ReauthorizationRequired(_)
+            | Self::CodeSpent
+            | Self::Busy(_)
+            | Self::Untold { .. }
+            | Self::Store { .. } => false,
+        }
+    }
+
+    /// WeChat's refusal, just now or remembered.
+    pub fn refused(&self) -> Option<&Refused> {
+        match self {
+            Self::Wechat(error) => error.refused(),
+            Self::Remembered(failure) => match &failure.cause {
+                Cause::Refused(refused) => Some(refused),
+                Cause::Unanswered(_) | Cause::Other(_) => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether WeChat denies that the account authorizes the component.
+    pub(crate) fn is_denial(&self) -> bool {
+        self.is_refusal(Refusal::NotAuthorized)
+    }
+
+    /// Whether a call that named an account has got an answer about that account which is not the
+    /// one asked for: a refusal that lasts, or something unreadable.
+    pub(crate) fn is_about_the_account(&self) -> bool {
+        match self {
+            Self::Wechat(error) => match error.refused() {
+                Some(refused) => {
+                    let passes = matches!(
+                        refused.meaning(),
+                        Refusal::Busy | Refusal::Quota | Refusal::MinuteQuota
+                    );
+                    refused.concerns() == Concern::Account && !passes
+                }
+                None => error.is_unreadable(),
+            },
+            _ => false,
         }
     }
 
@@ -256,6 +312,9 @@ const fn advice_of(code: Code) -> &'static str {
         Code::UnknownAuthorizer | Code::AuthorizationRevoked | Code::ReauthorizationRequired => {
             "ask the account's owner to authorize again"
         }
+        Code::AccountLimited => {
+            "ask the account's owner to have WeChat lift its limit; to authorize again does not help"
+        }
         Code::WechatRejected => "look for WeChat's errcode in the stack's log",
         Code::WechatUnavailable => "try again in a few seconds",
         Code::PushRefused => "only WeChat pushes here",
@@ -307,7 +366,7 @@ mod tests {
         check(&Error::CodeSpent, "wechat_rejected", 400, false);
         check(&Error::Busy("this token"), "wechat_unavailable", 503, false);
         check(&Error::NoVerifyTicket, "no_verify_ticket", 503, true);
-        check(&store(), "store_unavailable", 500, true);
+        check(&store(), "store_unavailable", 500, false);
         check(&Error::Secret("no".into()), "store_unavailable", 500, true);
         check(&misconfigured(), "misconfigured", 500, true);
     }
@@ -337,8 +396,8 @@ mod tests {
             misconfigured(),
         ] {
             let remembered = Error::Remembered(error.to_failure(None, NOW));
-            let code = error.code().as_str();
-            check(&remembered, code, 503, error.is_component_wide());
+            assert_eq!(remembered.code(), error.code());
+            assert_eq!(remembered.status(), StatusCode::SERVICE_UNAVAILABLE);
         }
         for error in [Error::NoVerifyTicket, store()] {
             let remembered = Error::Remembered(error.to_failure(None, NOW));

@@ -7,7 +7,7 @@ use component_api::code::Code;
 
 use crate::time::Timestamp;
 use crate::token::{Expiring, OVERLAP};
-use crate::wechat::refusal::{Endpoint, Refused};
+use crate::wechat::refusal::{Endpoint, Refusal, Refused};
 
 pub mod authorizer;
 pub mod component_token;
@@ -15,44 +15,44 @@ pub mod need;
 
 /// A token that is renewed, as a row holds it.
 ///
-/// The token is *in doubt* from a moment on if WeChat may have issued another one that is not
-/// stored here: the stored one then dies at the end of the overlap, without anything in the row
-/// telling so.
+/// The token is *in doubt* if WeChat may have issued another one that is not stored here. WeChat
+/// honours the stored one for the overlap, five minutes, and nothing in the row tells its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenSlot<K> {
     /// The newest token stored.
     pub token: Option<Expiring<K>>,
-    /// The lease that brought it.
+    /// The number of the lease whose holder stored it.
     pub token_seq: u64,
-    /// Who may renew it now.
+    /// The latest lease, held or free.
     pub lease: LeaseSlot,
-    /// From then on WeChat may have replaced `token` unseen.
+    /// From this moment `token` may be dead: WeChat may have issued another one five minutes before.
     pub doubted_from: Option<Timestamp>,
     /// Why the last renewal failed, if it did.
     pub failure: Option<Failure>,
 }
 
-/// Who may renew the token of a row, and until when no other caller should.
+/// The latest lease on a row: until it ends, no other caller than its holder should renew the token.
 ///
 /// The lease saves calls. It never guards what WeChat gave, since a holder can be slower than its
 /// lease is long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LeaseSlot {
-    /// Grows with every lease, and with every event that may have made WeChat's newest token
-    /// another one than the row's.
+    /// The lease's number. It grows with every lease, and with every event after which answers to
+    /// earlier leases must not count as the latest.
     pub seq: u64,
-    /// When the holder's time is up; in the past, or zero, when the slot is free.
+    /// When the lease ends. Zero: the holder has given it back. In the past: the holder let it
+    /// expire, and other callers may take the next one.
     pub until: Timestamp,
 }
 
 /// A lease that was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// The authorization under which it was taken; zero for the component's own token.
+    /// The epoch of the authorization under which it was taken; zero for the component's own token.
     pub epoch: Timestamp,
     /// Its number.
     pub seq: u64,
-    /// The lease whose answer was stored when it was taken.
+    /// The row's `token_seq` when it was taken.
     pub token_seq: u64,
 }
 
@@ -61,10 +61,11 @@ pub struct Lease {
 pub struct Issued<K> {
     /// The token.
     pub token: Expiring<K>,
-    /// When WeChat was asked for it. Of two tokens asked for at the same time, either may be the
-    /// newer one, and ends the other.
+    /// When WeChat was asked for it. If two calls are in flight at once, either may be answered last,
+    /// and its token ends the other's.
     pub asked_at: Timestamp,
-    /// Whether an earlier try of the call got no answer: WeChat may serve that try after this one.
+    /// Whether an earlier try of the same call got no answer. WeChat may still answer that try, and
+    /// issue another token.
     pub after_unanswered_try: bool,
 }
 
@@ -85,23 +86,24 @@ pub struct Renewed<K> {
 pub enum Order {
     /// No later lease was taken.
     Last,
-    /// A later lease was taken, and has brought no token yet.
+    /// A later lease was taken, and its holder has stored no token yet.
     Newest,
-    /// A later lease has brought its token.
+    /// The holder of a later lease has stored its token, or an event has ended all leases so far.
     Overtaken,
 }
 
-/// Why the last renewals of a token failed: facts alone, from which the code and the advice are read
-/// when they are needed.
+/// Why the last renewals of a token failed: facts alone. The error code and the advice to callers are
+/// read from them when they are needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// What ended the last of them.
     pub cause: Cause,
     /// When the first of them failed.
     pub since: Timestamp,
-    /// How many refusals in a row it makes; zero if WeChat did not refuse but could not be asked.
+    /// How many times WeChat has refused, one after the other; zero if the last renewal failed for
+    /// another reason.
     pub refusals: u32,
-    /// Until then another try would end alike: callers are told so, and WeChat is not called.
+    /// Until then another try would fail alike: callers get this failure, and WeChat is not called.
     pub until: Timestamp,
 }
 
@@ -112,7 +114,7 @@ pub enum Cause {
     Refused(Refused),
     /// WeChat did not answer a call of this endpoint.
     Unanswered(Endpoint),
-    /// No call failed.
+    /// The renewal failed without a failed call to WeChat, such as for want of a ticket.
     Other(Code),
 }
 
@@ -150,14 +152,15 @@ impl<K> Default for TokenSlot<K> {
 }
 
 impl<K: Clone> TokenSlot<K> {
-    /// The token with the expiry until which it certainly works at WeChat, as far as is known at
-    /// `now`.
+    /// The token, with its expiry moved forward to the moment from which it may be dead, by what the
+    /// row tells at `now`.
     pub fn trusted(&self, now: Timestamp) -> Option<Expiring<K>> {
         let doubted_from = earliest(self.doubted_from, self.lease.abandoned_from(now));
         self.token.as_ref().map(|token| token.until(doubted_from))
     }
 
-    /// The slot once its lease is taken at `now`. A holder that never came back leaves a doubt.
+    /// The slot once its lease is taken at `now`. If the holder before let its lease expire, it may
+    /// have been issued a token: that doubt is noted.
     #[must_use]
     pub fn leased(&self, lease: LeaseSlot, now: Timestamp) -> Self {
         Self {
@@ -167,24 +170,28 @@ impl<K: Clone> TokenSlot<K> {
         }
     }
 
-    /// The slot once WeChat has answered the holder of `lease`: the token of the highest lease
-    /// wins.
+    /// The slot once WeChat has answered the holder of `lease`: the token of the lease with the
+    /// largest number is stored.
     ///
-    /// If another answer came while this call was under way, or an earlier try of it got none,
-    /// either call may have reached WeChat last. The token of the other one dies with the overlap,
-    /// so the stored one is in doubt from then on.
+    /// If another answer was stored while this call was in flight, or an earlier try of this call got
+    /// no answer, WeChat may have served either call last. The other call's token dies with the
+    /// overlap, so the stored one is in doubt.
     pub fn renewed(&self, lease: Lease, issued: &Issued<K>) -> Renewed<K> {
         let order = self.order(lease);
         let mut slot = self.clone();
         slot.lease = self.lease.released(lease.seq);
-        if order != Order::Overtaken {
+        if order == Order::Overtaken {
+            // WeChat may have served this call after that of a holder which has not written yet: that
+            // one is no longer the last, so that it keeps the doubt.
+            slot.lease.seq += 1;
+        } else {
             slot.token = Some(issued.token.clone());
             slot.token_seq = lease.seq;
             slot.failure = None;
         }
         if order == Order::Last {
-            // If a later lease exists, its token is newer than this one: then the doubt which that
-            // lease has set stays.
+            // If a later lease exists, its token will be newer than this one: then the doubt that was
+            // noted when that lease was taken stays.
             slot.doubted_from = None;
         }
         let overlapped = lease.token_seq != self.token_seq || issued.after_unanswered_try;
@@ -221,8 +228,8 @@ impl<K: Clone> TokenSlot<K> {
         next
     }
 
-    /// A slot with `token`, or without one, for which no answer that is still under way counts any
-    /// more.
+    /// A slot with `token`, or without one, that ends all leases so far: answers that are in flight
+    /// do not count any more.
     #[must_use]
     pub fn cleared(&self, token: Option<Expiring<K>>) -> Self {
         let lease = self.lease.superseded();
@@ -246,7 +253,7 @@ impl<K: Clone> TokenSlot<K> {
         }
     }
 
-    /// Puts the token in doubt from `from` on, if it is not from an earlier moment on.
+    /// Puts the token in doubt from `from` on; an earlier doubt stays.
     pub(crate) fn doubt(&mut self, from: Timestamp) {
         self.doubted_from = earliest(self.doubted_from, Some(from));
     }
@@ -273,8 +280,8 @@ impl LeaseSlot {
         }
     }
 
-    /// If the holder has let the lease expire without giving it back: from when on the token it may
-    /// have been issued has ended the stored one.
+    /// If the holder has let the lease expire, WeChat may have issued a token to it, at the earliest
+    /// when the lease was taken. Answers the moment from which that token ended the stored one.
     fn abandoned_from(self, now: Timestamp) -> Option<Timestamp> {
         let abandoned = self.until != Timestamp::default() && self.until <= now;
         abandoned.then(|| self.until + OVERLAP - LONGEST_LEASE)
@@ -285,8 +292,8 @@ impl Cause {
     /// Its code.
     pub fn code(&self) -> Code {
         match self {
-            Self::Refused(refused) if refused.is_answer() => Code::WechatRejected,
-            Self::Refused(_) | Self::Unanswered(_) => Code::WechatUnavailable,
+            Self::Refused(refused) => refused.code(),
+            Self::Unanswered(_) => Code::WechatUnavailable,
             Self::Other(code) => *code,
         }
     }
@@ -295,25 +302,35 @@ impl Cause {
 impl Failure {
     /// The failure `cause` at `now`, after the failure `before` it.
     ///
-    /// WeChat would only repeat a refusal at once, so it is shared for a while. Any other cause may
-    /// be over at any moment.
+    /// If WeChat has refused, it would refuse again at once: so callers share the refusal for a while.
+    /// Any other cause may be over at any moment.
     pub fn after(before: Option<&Self>, cause: Cause, now: Timestamp) -> Self {
         let since = before.map_or(now, |failure| failure.since);
-        if cause.code() != Code::WechatRejected {
-            return Self {
-                cause,
-                since,
-                refusals: 0,
-                until: now,
-            };
-        }
+        let refused = match &cause {
+            Cause::Refused(refused) if refused.code() != Code::WechatUnavailable => refused,
+            _ => {
+                return Self {
+                    cause,
+                    since,
+                    refusals: 0,
+                    until: now,
+                };
+            }
+        };
         let refusals_before = before.map_or(0, |failure| failure.refusals);
-        let pause = FIRST_PAUSE.saturating_mul(1 << refusals_before.min(10));
+        let until = match refused.meaning() {
+            Refusal::Limited => now + MAX_PAUSE,
+            Refusal::MinuteQuota => next_minute(now),
+            _ => {
+                let pause = FIRST_PAUSE.saturating_mul(1 << refusals_before.min(10));
+                now + pause.min(MAX_PAUSE)
+            }
+        };
         Self {
             cause,
             since,
             refusals: refusals_before.saturating_add(1),
-            until: now + pause.min(MAX_PAUSE),
+            until,
         }
     }
 }
@@ -326,6 +343,11 @@ impl<K: Clone> Issued<K> {
         let from = earliest(tried, Some(lease_end)).map(|moment| moment + OVERLAP);
         self.token.until(from)
     }
+}
+
+/// When WeChat counts the calls of a minute anew.
+pub fn next_minute(now: Timestamp) -> Timestamp {
+    Timestamp::from_secs((now.as_secs() / 60 + 1) * 60)
 }
 
 /// The earlier of two moments, of which either may be missing.

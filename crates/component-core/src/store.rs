@@ -24,8 +24,8 @@ mod ticket;
 
 pub(crate) use codes::CodeClaim;
 pub use due::{Due, DuePage};
-pub use key::{DUE_SHARDS, notice_key};
-pub(crate) use notices::PendingNotice;
+pub use key::{DUE_SHARDS, PERISHABLE_SHARDS, notice_key};
+pub use notices::PendingNotice;
 pub use starts::{Start, StartCheck, State};
 pub use ticket::{StoredTicket, TicketPut, TicketWatch};
 
@@ -82,7 +82,7 @@ impl Store {
         Ok(())
     }
 
-    /// Replaces a row by compare-and-set: only if it is still in the generation `read` (0: no row).
+    /// Replaces a row by compare-and-set: only if it still is as it was `read`.
     ///
     /// If an answer is lost, the SDK retries the write, and the retry fails on the success of the
     /// first one. So a failed condition, like an unknown outcome, counts only if the stored row is
@@ -91,11 +91,11 @@ impl Store {
         &self,
         doing: &'static str,
         mut item: Item,
-        read: u64,
+        read: Expected,
     ) -> Result<Swap<Item>, Error> {
         let nonce = nonce();
         item.set_text(WRITTEN_BY, &nonce);
-        item.set_number("generation", read + 1);
+        item.set_number("generation", read.generation() + 1);
         let mut last_try = false;
         loop {
             let put = self
@@ -106,11 +106,14 @@ impl Store {
                 .return_values_on_condition_check_failure(
                     ReturnValuesOnConditionCheckFailure::AllOld,
                 );
-            let put = if read == 0 {
-                put.condition_expression("attribute_not_exists(pk)")
-            } else {
-                put.condition_expression("generation = :read")
-                    .expression_attribute_values(":read", AttributeValue::N(read.to_string()))
+            let put = match read {
+                Expected::Absent => put.condition_expression("attribute_not_exists(pk)"),
+                Expected::Imported => put.condition_expression(
+                    "attribute_exists(pk) AND attribute_not_exists(generation)",
+                ),
+                Expected::Generation(read) => put
+                    .condition_expression("generation = :read")
+                    .expression_attribute_values(":read", AttributeValue::N(read.to_string())),
             };
             let Err(error) = put.send().await else {
                 return Ok(Swap::Written(item));
@@ -123,10 +126,42 @@ impl Store {
             if current.text(WRITTEN_BY) == Some(nonce.as_str()) {
                 return Ok(Swap::Written(current));
             }
-            if current.number("generation").unwrap_or_default() != read {
+            if Expected::of(&current) != read {
                 return Ok(Swap::Lost(current));
             }
+            // The condition failed although it holds, or the write did not arrive: once more.
+            if last_try {
+                return Err(failure(doing, error));
+            }
             last_try = true;
+        }
+    }
+}
+
+/// A row as a writer has read it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    /// There was none.
+    Absent,
+    /// It was imported by hand, and has no generation.
+    Imported,
+    /// It was written so often.
+    Generation(u64),
+}
+
+impl Expected {
+    fn of(item: &Item) -> Self {
+        match item.number("generation") {
+            Some(generation) => Self::Generation(generation),
+            None if item.is_empty() => Self::Absent,
+            None => Self::Imported,
+        }
+    }
+
+    const fn generation(self) -> u64 {
+        match self {
+            Self::Absent | Self::Imported => 0,
+            Self::Generation(generation) => generation,
         }
     }
 }

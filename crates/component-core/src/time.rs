@@ -141,8 +141,15 @@ impl Clock {
         tokio::time::sleep(duration / self.pace).await;
     }
 
+    /// Waits up to `most` of the machine's own time, each caller another part of it: so that callers
+    /// who came together do not write together.
+    pub async fn spread(&self, most: Duration) {
+        let machine = Self::system();
+        machine.sleep(most.mul_f64(self.jitter())).await;
+    }
+
     /// When `deadline` comes, by this clock.
-    pub(crate) fn at(&self, deadline: Deadline) -> Timestamp {
+    pub fn at(&self, deadline: Deadline) -> Timestamp {
         self.now() + deadline.remaining() * self.pace
     }
 }
@@ -182,7 +189,7 @@ impl Deadline {
         clippy::disallowed_methods,
         reason = "the one place that reads the machine's monotonic clock"
     )]
-    pub(crate) fn remaining(self) -> Duration {
+    pub fn remaining(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
 

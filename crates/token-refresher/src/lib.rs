@@ -1,33 +1,29 @@
 //! due -> renew: keeps every token fresh, handles notices that the stream left over, and watches
 //! the ticket pushes.
 
-use std::sync::{Mutex, PoisonError};
+use std::ops::Range;
 
 use component_core::component::Component;
+use component_core::component::authorizer_token::Obtained;
+use component_core::component::lease::RENEWAL_TIME;
 use component_core::error::Error;
 use component_core::row::authorizer::{AUTHORIZER_REFRESH_MARGIN, MAX_JITTER};
 use component_core::row::component_token::COMPONENT_REFRESH_MARGIN;
 use component_core::row::need::Need;
-use component_core::store::{DUE_SHARDS, Due};
+use component_core::store::{DUE_SHARDS, Due, PERISHABLE_SHARDS};
 use component_core::time::Deadline;
-use futures_util::{StreamExt, stream};
-use serde_json::{Value, json};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use serde_json::Value;
 
+mod run;
 mod ticket_watch;
+
+use run::{Run, Stop};
 
 /// Renews what is due.
 pub struct TokenRefresher {
     /// The table and WeChat.
     pub component: Component,
-}
-
-/// What one run did, and why it stopped early, if it did.
-#[derive(Default)]
-struct Summary {
-    renewed: u64,
-    notices: u64,
-    failed: u64,
-    stopped: Option<&'static str>,
 }
 
 /// Rows handled at a time: each waits for WeChat most of the time.
@@ -36,110 +32,119 @@ const AT_ONCE: usize = 8;
 impl TokenRefresher {
     /// One run, whatever the event.
     ///
+    /// Perishable rows come first, and also in a run that stops: a withdrawal needs no call, and a
+    /// code dies in an hour.
+    ///
     /// # Errors
     /// [`Error::Store`] if the table cannot be read. Other errors are in the answer and in the log:
     /// an immediate retry, as Lambda's after an error, would not help.
     pub async fn handle(&self, _event: &Value, deadline: Deadline) -> Result<Value, Error> {
-        let summary = Mutex::new(Summary::default());
+        let run = Run::default();
         self.watch_ticket(deadline).await?;
+        self.sweep(PERISHABLE_SHARDS, &run, deadline).await?;
         let need = Need::preferably(COMPONENT_REFRESH_MARGIN).by_schedule();
         if let Err(error) = self.component.access_token(&need, deadline).await {
-            stop(&summary, &error);
+            run.component_failed(&error, self.component.clock.now());
         }
-        // The order is random, so that runs that stop early do not always leave out the same
-        // shards.
-        let mut shards: Vec<_> = (0..DUE_SHARDS)
+        self.sweep(DUE_SHARDS, &run, deadline).await?;
+        let waiting = run.take_waiting();
+        if !waiting.is_empty()
+            && run.goes_on(deadline)
+            && let Err(error) = self.component.ask_the_list(waiting, deadline).await
+        {
+            error.warn("asking WeChat's list about authorizers");
+        }
+        let left = if run.is_whole() {
+            None
+        } else {
+            self.count_left().await
+        };
+        Ok(run.summary(left))
+    }
+
+    /// Handles what is due in some shards. The order of the shards is random, so that runs that are
+    /// cut short do not always leave out the same ones.
+    async fn sweep(&self, shards: Range<u64>, run: &Run, deadline: Deadline) -> Result<(), Error> {
+        let mut shards: Vec<_> = shards
             .map(|shard| (self.component.clock.jitter(), shard))
             .collect();
         shards.sort_by(|(one, _), (other, _)| one.total_cmp(other));
-        for (_jitter, shard) in shards {
-            self.renew_shard(shard, &summary, deadline).await?;
-        }
-
-        let summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let Summary {
-            renewed,
-            notices,
-            failed,
-            stopped,
-        } = summary;
-        tracing::info!(renewed, notices, failed, stopped, "refreshed what was due");
-        Ok(json!({ "renewed": renewed, "notices": notices, "failed": failed, "stopped": stopped }))
+        let shards = shards.into_iter().map(|(_jitter, shard)| shard);
+        let due = stream::iter(shards).flat_map(|shard| self.due_in(shard));
+        // A slow row takes one place of those at a time, and holds up no other. What is in flight
+        // when the table fails comes to its end.
+        due.for_each_concurrent(AT_ONCE, |due| self.handle_due(due, run, deadline))
+            .await;
+        run.take_broken().map_or(Ok(()), Err)
     }
 
     /// Page by page: what is held in memory does not grow with the number of authorizers.
-    async fn renew_shard(
-        &self,
-        shard: u64,
-        summary: &Mutex<Summary>,
-        deadline: Deadline,
-    ) -> Result<(), Error> {
-        let now = self.component.clock.now();
-        let mut start = None;
-        loop {
-            if is_over(summary, deadline) {
-                return Ok(());
-            }
-            let page = self.component.store.due(shard, now, start).await?;
-            stream::iter(page.due)
-                .for_each_concurrent(AT_ONCE, |due| self.renew(due, summary, deadline))
-                .await;
-            match page.next {
-                Some(next) => start = Some(next),
-                None => return Ok(()),
-            }
-        }
+    fn due_in(&self, shard: u64) -> impl Stream<Item = Result<Due, Error>> + '_ {
+        let until = self.component.clock.now();
+        let pages = stream::try_unfold(Some(None), move |next| async move {
+            let Some(start) = next else {
+                return Ok::<_, Error>(None);
+            };
+            let page = self.component.store.due(shard, until, start).await?;
+            let due = stream::iter(page.due.into_iter().map(Ok));
+            Ok(Some((due, page.next.map(Some))))
+        });
+        pages.try_flatten()
     }
 
-    async fn renew(&self, due: Due, summary: &Mutex<Summary>, deadline: Deadline) {
-        if is_over(summary, deadline) {
-            return;
-        }
-        let renewed = match &due {
+    async fn handle_due(&self, due: Result<Due, Error>, run: &Run, deadline: Deadline) {
+        let due = match due {
+            Ok(due) => due,
+            Err(error) => return run.table_failed(error),
+        };
+        self.wait_out_the_minute(run, deadline).await;
+        let now = self.component.clock.now();
+        match due {
             Due::Authorizer(appid) => {
+                if !run.goes_on(deadline) {
+                    return;
+                }
                 let need = Need::lasting(AUTHORIZER_REFRESH_MARGIN + MAX_JITTER).by_schedule();
-                let renewed = self
-                    .component
-                    .authorizer_token(appid, &need, deadline)
-                    .await;
-                renewed.map(|_token| ())
+                match self.component.obtain(&appid, &need, deadline).await {
+                    Ok(Obtained::Renewed(_)) => run.renewed(),
+                    Ok(Obtained::Stored(_)) => run.found_fresh(),
+                    Err(error) => run.failed(appid.as_str(), &error, now),
+                }
             }
             Due::Notice(sha256) => {
-                let settled = self.component.settle_notice(sha256, deadline).await;
-                settled.map(|_authorizer| ())
-            }
-        };
-        if let Err(error) = &renewed
-            && error.is_component_wide()
-        {
-            return stop(summary, error);
-        }
-        let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
-        match (renewed, due) {
-            (Ok(()), Due::Authorizer(_)) => summary.renewed += 1,
-            (Ok(()), Due::Notice(_)) => summary.notices += 1,
-            (Err(error), due) => {
-                summary.failed += 1;
-                tracing::warn!(
-                    ?due,
-                    code = error.code().as_str(),
-                    "this one failed and will be tried again"
-                );
-                error.log("renewing");
+                if !run.has_time(deadline) {
+                    return;
+                }
+                match self.component.settle_notice(&sha256, deadline).await {
+                    Ok(_authorizer) => run.settled(),
+                    Err(error) => run.failed(&sha256, &error, now),
+                }
             }
         }
     }
-}
 
-fn is_over(summary: &Mutex<Summary>, deadline: Deadline) -> bool {
-    let summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
-    summary.stopped.is_some() || deadline.has_passed()
-}
+    /// If WeChat's quota of this minute is used up, the run goes on in the next one, if its time
+    /// reaches that far.
+    async fn wait_out_the_minute(&self, run: &Run, deadline: Deadline) {
+        let clock = &self.component.clock;
+        let pause = clock.now().until(run.paused_until());
+        if pause.is_zero() || !run.goes_on(deadline) {
+            return;
+        }
+        if clock.at(deadline) < clock.now() + pause + RENEWAL_TIME {
+            run.stop(Stop::CutShort);
+            return;
+        }
+        clock.sleep(pause).await;
+    }
 
-/// If an error would be the same for every authorizer, it is logged once, and the next run retries.
-fn stop(summary: &Mutex<Summary>, error: &Error) {
-    let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
-    if summary.stopped.replace(error.code().as_str()).is_none() {
-        error.log("this run of the refresher");
+    /// How many rows are due still, if the table tells.
+    async fn count_left(&self) -> Option<u64> {
+        let until = self.component.clock.now();
+        let mut left = 0;
+        for shard in DUE_SHARDS.chain(PERISHABLE_SHARDS) {
+            left += self.component.store.count_due(shard, until).await.ok()?;
+        }
+        Some(left)
     }
 }

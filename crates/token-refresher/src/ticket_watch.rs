@@ -1,4 +1,4 @@
-//! The watch on WeChat's ticket pushes: says when they fail, and asks for one.
+//! Watches the ticket pushes: without tickets the component loses its token within hours.
 
 use std::time::Duration;
 
@@ -16,10 +16,7 @@ const MAX_SILENCE: Duration = Duration::from_mins(25);
 const MAX_VALUE_AGE: Duration = Duration::from_hours(11);
 
 impl TokenRefresher {
-    /// Says in the log when no ticket comes, or only an old one; if none comes, asks WeChat to push.
-    ///
-    /// # Errors
-    /// [`Error::Store`] if the table cannot be read.
+    /// Says that no ticket comes, or always the same, and asks WeChat to push again.
     pub(crate) async fn watch_ticket(&self, deadline: Deadline) -> Result<(), Error> {
         let now = self.component.clock.now();
         let watch = self.component.store.watch_ticket(now).await?;

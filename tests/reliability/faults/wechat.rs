@@ -246,33 +246,34 @@ async fn the_list_is_read_whatever_failed_in_the_run_before() {
 #[tokio::test]
 async fn a_wechat_that_does_not_answer_in_time_is_asked_again() {
     let late = |endpoint| Fault::late_answer(endpoint, Duration::from_secs(6));
-    let refresh = async {
+    // Boxed, since five worlds do not fit on the stack of a test.
+    let refresh = Box::pin(async {
         let world = World::with_authorizer().await;
         world.simulator.set_rotate_refresh_tokens(true);
         world.pass(HOUR * 2).await;
         world.simulator.fault(late("api_authorizer_token"));
         world.assert_good(&world.token(appid()).await.unwrap());
         assert_works(&world, "a refresh").await;
-    };
-    let exchange = async {
+    });
+    let exchange = Box::pin(async {
         let world = World::with_ticket().await;
         world.simulator.fault(late("api_query_auth"));
         world.authorize(appid()).await;
         assert_works(&world, "an exchange").await;
-    };
-    let component = async {
+    });
+    let component = Box::pin(async {
         let world = World::with_ticket().await;
         world.simulator.fault(late("api_component_token"));
         world.ask(json!({ "component": true })).await.unwrap();
-    };
-    let click = async {
+    });
+    let click = Box::pin(async {
         let world = World::with_ticket().await;
         world.simulator.fault(late("api_create_preauthcode"));
         let clicked = world.click(&mut Browser::default(), "").await;
         assert_eq!(clicked.status(), StatusCode::SEE_OTHER);
-    };
+    });
     // If the deadline comes before the time-out, it ends the call, and nothing is lost either.
-    let hurried = async {
+    let hurried = Box::pin(async {
         let world = World::with_authorizer().await;
         world.simulator.set_rotate_refresh_tokens(true);
         world.pass(HOUR * 2).await;
@@ -282,7 +283,7 @@ async fn a_wechat_that_does_not_answer_in_time_is_asked_again() {
         let getter = &world.functions.token_getter;
         assert_answer(&getter.handle(&request, soon).await, UNAVAILABLE, "hurried");
         assert_works(&world, "hurried").await;
-    };
+    });
     tokio::join!(refresh, exchange, component, click, hurried);
 }
 

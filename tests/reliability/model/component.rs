@@ -9,8 +9,7 @@
 //!
 //! The model assumes, as for an authorizer, that a call whose answer is lost took effect while its
 //! lease lasted, and that clocks agree. It also assumes that WeChat refuses a token only once it is
-//! dead, and that no holder that was overtaken writes between another's call and its write: there
-//! the shipped rules lose, as a test shows.
+//! dead.
 
 use stateright::{Model, Property};
 
@@ -45,8 +44,6 @@ enum Protocol {
 #[derive(Clone, Copy, Debug)]
 struct Rules {
     protocol: Protocol,
-    /// Whether a holder that was overtaken may write between another's call and its write.
-    crowded: bool,
     left: Left,
 }
 
@@ -75,9 +72,6 @@ const FOUND: &str = "another stack is suspected wherever nothing of this stack e
 impl Rules {
     fn steps(self, state: &State, number: usize, actions: &mut Vec<Action>) {
         let worker = &state.workers[number];
-        if !self.crowded && state.comes_between(number) {
-            return;
-        }
         let (left, slow) = (state.left, worker.outlives_its_lease(state.now));
         actions.push(Action::Step(number, Fate::Answered));
         if worker.calls() {
@@ -223,11 +217,7 @@ const BESIDE_ANOTHER: Left = Left {
 
 #[track_caller]
 fn check_loses(protocol: Protocol, left: Left, promise: &'static str) {
-    let rules = Rules {
-        protocol,
-        crowded: false,
-        left,
-    };
+    let rules = Rules { protocol, left };
     check_breaks(protocol, rules, promise);
 }
 
@@ -237,7 +227,6 @@ fn the_components_token_is_safe_in_every_state() {
         .map(|left| {
             let rules = Rules {
                 protocol: Protocol::Shipped,
-                crowded: false,
                 left,
             };
             check(rules, usize::MAX)
@@ -245,18 +234,6 @@ fn the_components_token_is_safe_in_every_state() {
         .iter()
         .sum();
     assert!(states > 100_000, "{states}");
-}
-
-/// The third holder drops the doubt that the overtaken one has just noted: no answer that counts
-/// came while it called.
-#[test]
-fn a_late_answer_between_the_call_and_the_write_of_a_third_holder_is_forgotten() {
-    let rules = Rules {
-        protocol: Protocol::Shipped,
-        crowded: true,
-        left: ALONE,
-    };
-    check_breaks(rules.protocol, rules, REST);
 }
 
 #[test]

@@ -278,7 +278,7 @@ impl Pair {
             asked_at: Timestamp::from_secs(asked_at),
             access_token: Some(self.access.read(ACCESS_LIFE_SECS, asked_at)),
             refresh_token: Some(self.refresh.refresh()),
-            permission_sets: Vec::new(),
+            permission_sets: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use component_api::code::Code;
 use component_core::component::recovery::{Candidate, KnownToWechat, RefreshCandidates};
 use component_core::row::Issued;
-use component_core::row::authorizer::{Renewal, Standing};
+use component_core::row::authorizer::{Denial, Renewal, Setback, Standing};
 use component_core::row::need::{Need, Turn};
 use component_core::row::{Cause, Failure, Lease};
 use component_core::time::Timestamp;
@@ -48,8 +48,17 @@ enum Stage {
     Failing {
         /// The time of a call whose answer was lost: WeChat may have issued a token.
         in_doubt: Option<u64>,
+        setback: Setback,
     },
 }
+
+/// WeChat names what it has refused.
+const CONTRADICTED: Stage = Stage::Failing {
+    in_doubt: None,
+    setback: Setback::Contradicted {
+        denied_once_at: None,
+    },
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Hash)]
 enum Why {
@@ -107,11 +116,13 @@ impl State {
         let next = match renewing.stage {
             Stage::Calling { asked_at, .. } if fate == Fate::NeverSent => Stage::Failing {
                 in_doubt: Some(asked_at),
+                setback: Setback::Account,
             },
             Stage::Calling { token, asked_at } => {
                 match self.wechat.authorizer_token(token, rules.rotates, self.now) {
                     _ if fate == Fate::AnswerLost => Stage::Failing {
                         in_doubt: Some(asked_at),
+                        setback: Setback::Account,
                     },
                     Refreshed::Pair(pair) => Stage::Renewed {
                         token,
@@ -144,19 +155,30 @@ impl State {
                         }
                     }
                     Candidate::NoneLeft => return self.give_up(rules, &renewing),
-                    Candidate::NotAuthorized => return self.note_revoked(rules, &renewing, told),
+                    Candidate::Contradicted | Candidate::Untold => CONTRADICTED,
+                    Candidate::Denied => match renewing.row.denial(self.clock()) {
+                        Denial::Second => return self.note_revoked(rules, &renewing, told),
+                        Denial::First(at) => Stage::Failing {
+                            in_doubt: None,
+                            setback: Setback::Contradicted {
+                                denied_once_at: Some(at),
+                            },
+                        },
+                    },
                 }
             }
             Stage::Told(Why::Doubt, told @ Told::NotAuthorized(_)) => {
                 return self.note_revoked(rules, &renewing, told);
             }
-            Stage::Told(Why::Doubt, Told::Authorized { .. }) => Stage::Failing { in_doubt: None },
+            Stage::Told(Why::Doubt, Told::Authorized { .. }) => CONTRADICTED,
             Stage::Renewed {
                 token,
                 pair,
                 asked_at,
             } => return self.keep_renewal(rules, &renewing, token, pair, asked_at),
-            Stage::Failing { in_doubt } => return self.fail(rules, &renewing, in_doubt),
+            Stage::Failing { in_doubt, setback } => {
+                return self.fail(rules, &renewing, in_doubt, setback);
+            }
         };
         renewing.stage = next;
         Worker::Renewing(renewing)
@@ -199,14 +221,19 @@ impl State {
         Worker::Idle
     }
 
-    fn fail(&mut self, rules: &Rules, renewing: &Renewing, in_doubt: Option<u64>) -> Worker {
-        let (lease, now) = (renewing.lease(), self.clock());
-        let retry_after = Some(renewing.row.backoff(self.moment()));
-        let failure = Failure::after(None, Cause::Other(Code::WechatUnavailable), now);
+    fn fail(
+        &mut self,
+        rules: &Rules,
+        renewing: &Renewing,
+        in_doubt: Option<u64>,
+        setback: Setback,
+    ) -> Worker {
+        let (lease, moment) = (renewing.lease(), self.moment());
+        let failure = Failure::after(None, Cause::Other(Code::WechatUnavailable), moment.now);
         let ground = renewing.ground();
         self.keep(rules.protocol, &renewing.row, ground, |row| {
             let lease = rules.protocol.lease(row, lease);
-            let next = row.failed(lease, &failure, retry_after);
+            let next = row.failed(lease, &failure, setback, moment);
             Some(match in_doubt {
                 Some(asked_at) => next.doubted(lease, Timestamp::from_secs(asked_at) + OVERLAP),
                 None => next,

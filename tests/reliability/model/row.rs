@@ -142,7 +142,12 @@ fn key(row: &Authorizer) -> u64 {
         due_at,
         permission_sets,
         name: _,
+        user_name: _,
+        listed_at: _,
         reference: _,
+        limited_at,
+        contradicted_since,
+        denied_once_at,
         denied_at,
         ttl,
     } = row;
@@ -166,5 +171,6 @@ fn key(row: &Authorizer) -> u64 {
     (history.len(), doubted_from, token_seq, seq, until).hash(&mut hasher);
     let failure = failure.as_ref().map(|failure| failure.until);
     (failures, failure, due_at, permission_sets, denied_at, ttl).hash(&mut hasher);
+    (limited_at, contradicted_since, denied_once_at).hash(&mut hasher);
     hasher.finish()
 }

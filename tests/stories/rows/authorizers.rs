@@ -243,7 +243,7 @@ async fn the_facts_of_a_refusal_are_read_as_they_were_written_and_told_to_caller
     let told = world.token(row.appid.as_str()).await.unwrap_err();
     assert_eq!(told.code(), "wechat_rejected");
     assert_eq!(told.advice(), quota.advice());
-    assert!(told.is_component_wide());
+    assert!(!told.is_component_wide());
     assert_eq!(world.wechat_calls("api_authorizer_token"), 0);
 }
 
@@ -270,6 +270,33 @@ async fn a_row_that_was_given_up_must_authorize_again_and_is_due_no_more() {
     let (world, row) = read(name, 1_700_028_813).await;
     let refused = world.token(row.appid.as_str()).await.unwrap_err();
     assert_eq!(refused.code(), "reauthorization_required");
+}
+
+/// When this row was written, WeChat had contradicted itself for a day.
+#[tokio::test]
+async fn a_row_that_was_given_up_with_its_refresh_token_must_authorize_again_too() {
+    let name = "authorizer_to_authorize_again_with_its_token";
+    let (world, row) = read(name, 1_700_028_813).await;
+    assert_eq!(row.standing, Standing::ReauthorizationRequired);
+    assert!(row.refresh_token.is_some());
+    assert_eq!(row.due_at, None);
+    let refused = world.token(row.appid.as_str()).await.unwrap_err();
+    assert_eq!(refused.code(), "reauthorization_required");
+    assert_eq!(world.wechat_calls("api_authorizer_token"), 0);
+}
+
+#[tokio::test]
+async fn the_times_since_when_wechat_limits_or_contradicts_an_account_are_read_as_written() {
+    for name in ["authorizer_limited", "authorizer_contradicted"] {
+        let item = recorded(name);
+        let time = |name: &str| Some(at(item.get(name)?.as_n().unwrap().parse().unwrap()));
+        let (_world, row) = read(name, 1_700_028_813).await;
+        assert_eq!(row.limited_at, time("limited_at"), "{name}");
+        assert_eq!(row.contradicted_since, time("contradicted_since"), "{name}");
+        assert_ne!(row.limited_at.or(row.contradicted_since), None, "{name}");
+        assert_eq!(row.standing, Standing::Authorized, "{name}");
+        assert_eq!(row.failures, 1, "{name}");
+    }
 }
 
 async fn check_tombstone(name: &str, auth_epoch: u64, seq: u64, denied_at: Option<u64>, ttl: u64) {
@@ -331,7 +358,7 @@ async fn a_grant_from_before_a_denial_brings_a_tombstone_back_without_its_access
                     expires_at: asked_at + SECOND * 7200,
                 }),
                 refresh_token: Secret::parse("r"),
-                permission_sets: Vec::new(),
+                permission_sets: None,
             };
             let evidence = Evidence::At(at(1_700_007_200));
             let moment = Moment {

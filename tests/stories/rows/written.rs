@@ -132,12 +132,15 @@ impl Scene {
         for (name, effect) in [
             ("authorizer_in_doubt", FaultEffect::AnswerLost),
             ("authorizer_refused", FaultEffect::Errcode(45009)),
+            ("authorizer_limited", FaultEffect::Errcode(50002)),
         ] {
             self.world.pass(TWO_HOURS).await;
             self.world.fault(renewal, effect);
             self.world.token(SHOP).await.unwrap_err();
             self.note_authorizer(name, SHOP).await;
             self.world.end_faults(renewal).await;
+            // What WeChat has refused is not asked for again at once.
+            self.world.clock.advance(10 * 60);
             self.world.token(SHOP).await.unwrap();
         }
     }
@@ -147,6 +150,9 @@ impl Scene {
         self.world.authorize(TEA).await;
         self.world.pass(TWO_HOURS).await;
         self.world.fault(renewal, FaultEffect::Errcode(61023));
+        self.world.token(TEA).await.unwrap_err();
+        self.note_authorizer("authorizer_contradicted", TEA).await;
+        self.world.pass(Duration::from_hours(25)).await;
         self.world.token(TEA).await.unwrap_err();
         let name = "authorizer_to_authorize_again";
         self.note_authorizer(name, TEA).await;

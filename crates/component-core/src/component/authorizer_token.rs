@@ -1,49 +1,86 @@
-//! An authorizer's tokens: its refresh token makes them, or an older one, or the one that WeChat
-//! names.
+//! How an authorizer's access token is renewed: by the stored refresh token, by one stored before it,
+//! or by the one that WeChat names.
 
 use component_api::id::AuthorizerAppId;
 
 use super::lease::Taken;
 use super::recovery::{Candidate, KnownToWechat, RefreshCandidates};
+use super::token::Suspect;
 use super::{Component, Kept, MAX_ROUNDS};
-use crate::error::Error;
-use crate::row::Lease;
-use crate::row::authorizer::{Authorizer, Renewal, Standing};
+use crate::error::{Denied, Error};
+use crate::row::authorizer::{Authorizer, Denial, Renewal, Setback, Standing};
 use crate::row::need::Need;
+use crate::row::{Cause, Failure, Lease, next_minute};
 use crate::time::{Deadline, Timestamp};
 use crate::token::{AuthorizerAccessToken, AuthorizerRefreshToken, Expiring, OVERLAP, Secret};
-use crate::wechat::refusal::Refusal;
+use crate::wechat::refusal::{Concern, Refusal, Refused};
+
+/// An access token, and where it comes from.
+#[derive(Debug)]
+pub enum Obtained {
+    /// It was stored.
+    Stored(Expiring<AuthorizerAccessToken>),
+    /// WeChat was asked for it.
+    Renewed(Expiring<AuthorizerAccessToken>),
+}
+
+const CONTRADICTED: Setback = Setback::Contradicted {
+    denied_once_at: None,
+};
 
 impl Component {
-    /// An access token of an authorizer that answers `need`; of fresh ones, one read.
+    /// An access token of an authorizer that meets `need`. If the stored one does, this costs one
+    /// read.
     ///
     /// # Errors
     /// [`Error::UnknownAuthorizer`], [`Error::AuthorizationRevoked`],
-    /// [`Error::ReauthorizationRequired`], and those of [`Component::access_token`].
+    /// [`Error::ReauthorizationRequired`], [`Error::Untold`], and those of
+    /// [`Component::access_token`].
     pub async fn authorizer_token(
         &self,
         appid: &AuthorizerAppId,
         need: &Need<AuthorizerAccessToken>,
         deadline: Deadline,
     ) -> Result<Expiring<AuthorizerAccessToken>, Error> {
+        let (Obtained::Stored(token) | Obtained::Renewed(token)) =
+            self.obtain(appid, need, deadline).await?;
+        Ok(token)
+    }
+
+    /// The same, and whether WeChat was asked for it.
+    ///
+    /// # Errors
+    /// Those of [`Component::authorizer_token`].
+    pub async fn obtain(
+        &self,
+        appid: &AuthorizerAppId,
+        need: &Need<AuthorizerAccessToken>,
+        deadline: Deadline,
+    ) -> Result<Obtained, Error> {
         for _round in 0..MAX_ROUNDS {
             let row = self.store.authorizer(appid).await?;
-            let deadline = self.patience(need, &row.slot, deadline);
-            let (row, lease) = match self.take_turn(row, need, deadline).await? {
-                Taken::Token(token) => return Ok(token),
+            let patience = self.patience(need, &row.slot, deadline);
+            let (row, lease) = match self.take_turn(row, need, patience).await? {
+                Taken::Token(token) => return Ok(Obtained::Stored(token)),
                 Taken::Lease(row, lease) => (row, lease),
             };
-            match self.renew_authorizer(&row, lease, deadline).await {
-                Ok(Some(token)) if self.is_answer(need, &token) => return Ok(token),
+            let renewed = Box::pin(self.renew_authorizer(&row, lease, patience.renewal));
+            match renewed.await {
+                Ok(Some(token)) if self.is_answer(need, &token) => {
+                    return Ok(Obtained::Renewed(token));
+                }
                 Ok(_) => {}
-                Err(error) => return self.ease(need, &row.slot, error),
+                Err(error) => {
+                    let eased = self.ease(need, &row.slot, error)?;
+                    return Ok(Obtained::Stored(eased));
+                }
             }
         }
         Err(Error::Busy("this authorizer"))
     }
 
-    /// Applies a change to an authorizer's row however often another caller is faster; `None` leaves
-    /// it as it is.
+    /// Applies `change` to an authorizer's row. If another caller writes the row first, `change` is
+    /// applied to what that caller wrote. If `change` answers `None`, the row stays as it is.
     ///
     /// # Errors
     /// [`Error::Store`], if the table does not take it before the deadline.
@@ -56,8 +93,8 @@ impl Component {
         self.keep(row, change, deadline).await
     }
 
-    /// Takes WeChat's word that an account is not authorized: WeChat was asked when the row was
-    /// `seen` so, and has just answered.
+    /// Makes a row a tombstone because WeChat says that the account is not authorized. `seen` is the
+    /// row as it was before WeChat was asked: if it has changed since, nothing is written.
     ///
     /// # Errors
     /// [`Error::Store`], as [`Component::change_authorizer`].
@@ -82,7 +119,9 @@ impl Component {
         deadline: Deadline,
     ) -> Result<Option<Expiring<AuthorizerAccessToken>>, Error> {
         let appid = &row.appid;
+        let suspect = suspect(row.slot.failure.as_ref());
         let mut candidates = RefreshCandidates::default();
+        let mut refusal = None;
         let mut row = row.clone();
         loop {
             let candidate = match self.next_candidate(&row, &mut candidates, deadline).await {
@@ -91,14 +130,25 @@ impl Component {
                     let refused = candidates.refused();
                     return self.give_up(row, lease, refused, deadline).await;
                 }
-                Ok(Candidate::NotAuthorized) => {
-                    return self.note_revoked(row, lease, deadline).await;
+                Ok(Candidate::Contradicted) => {
+                    let error =
+                        refusal.unwrap_or(Error::ReauthorizationRequired(row.appid.clone()));
+                    let setback = CONTRADICTED;
+                    return self.fail(row, lease, error, setback, None, deadline).await;
                 }
-                Err(error) => return self.fail(row, lease, error, None, deadline).await,
+                Ok(Candidate::Denied) => return self.note_denial(row, lease, deadline).await,
+                Ok(Candidate::Untold) => {
+                    let (error, setback) = untold(&row.appid, None);
+                    return self.fail(row, lease, error, setback, None, deadline).await;
+                }
+                Err(error) => {
+                    let setback = setback(&error, self.clock.now());
+                    return self.fail(row, lease, error, setback, None, deadline).await;
+                }
             };
             let (refresh_token, asked_at) = (&candidate, self.clock.now());
             let answer = self
-                .as_component(deadline, |wechat| async move {
+                .as_component_for(suspect, deadline, |wechat| async move {
                     wechat.authorizer_token(appid, refresh_token).await
                 })
                 .await;
@@ -112,25 +162,33 @@ impl Component {
                 Err(error) if error.is_refusal(Refusal::RefreshToken) => {
                     tracing::warn!(authorizer_appid = %appid, reference = row.reference(), "WeChat refuses a refresh token; looking for another");
                     candidates.refuse(candidate);
+                    refusal = Some(error);
                     match self.store.authorizer(appid).await {
                         Ok(current) if current.is_overtaken(lease) => return Ok(None),
                         Ok(current) => row = current,
-                        Err(error) => return self.fail(row, lease, error, None, deadline).await,
+                        Err(error) => {
+                            let setback = Setback::Account;
+                            return self.fail(row, lease, error, setback, None, deadline).await;
+                        }
                     }
                 }
-                Err(error) if error.is_refusal(Refusal::NotAuthorized) => {
+                Err(error) if error.is_denial() => {
                     return self.confirm_denial(row, lease, error, deadline).await;
                 }
                 Err(error) => {
-                    return self.fail(row, lease, error, Some(asked_at), deadline).await;
+                    let setback = setback(&error, self.clock.now());
+                    let asked_at = Some(asked_at);
+                    return self
+                        .fail(row, lease, error, setback, asked_at, deadline)
+                        .await;
                 }
             }
         }
     }
 
-    /// Stores what WeChat gave. The answer is the stored token as far as it can be trusted, which is
-    /// a newer one if a later lease has brought it; `None` if the authorization that is stored is
-    /// another one.
+    /// Stores WeChat's answer, and returns the row's token with its expiry cut to the time for which
+    /// it can be trusted. A later lease may have stored that token. Returns `None` if the row's
+    /// authorization has changed.
     async fn keep_renewal(
         &self,
         row: Authorizer,
@@ -148,15 +206,15 @@ impl Component {
             }
             Ok(_) => None,
             Err(error) => {
-                // The token is good: that it could not be stored is not this caller's trouble.
+                // The caller gets the token all the same: it works. The row will be renewed again.
                 error.log("storing an authorizer's tokens");
                 Some(renewal.access_token.unstored(lease_end))
             }
         }
     }
 
-    /// WeChat has said that the account does not authorize the component: asks again before it
-    /// counts as revoked.
+    /// WeChat has refused a renewal because the account has not authorized the component. The row
+    /// becomes a tombstone only if WeChat says the same when it is asked about the account.
     async fn confirm_denial<T>(
         &self,
         row: Authorizer,
@@ -164,10 +222,28 @@ impl Component {
         error: Error,
         deadline: Deadline,
     ) -> Result<Option<T>, Error> {
-        match self.ask_wechat(&row.appid, deadline).await {
-            Ok(KnownToWechat::NotAuthorized) => self.note_revoked(row, lease, deadline).await,
-            Ok(KnownToWechat::Authorized(_)) | Err(_) => {
-                self.fail(row, lease, error, None, deadline).await
+        let setback = match self.ask_wechat(&row.appid, deadline).await {
+            Ok(KnownToWechat::NotAuthorized) => {
+                return self.note_revoked(row, lease, deadline).await;
+            }
+            Ok(KnownToWechat::Authorized(_) | KnownToWechat::Untold) => CONTRADICTED,
+            Err(_) => Setback::Account,
+        };
+        self.fail(row, lease, error, setback, None, deadline).await
+    }
+
+    /// One call has denied the authorization: the second one, a minute later or more, counts.
+    async fn note_denial<T>(
+        &self,
+        row: Authorizer,
+        lease: Lease,
+        deadline: Deadline,
+    ) -> Result<Option<T>, Error> {
+        match row.denial(self.clock.now()) {
+            Denial::Second => self.note_revoked(row, lease, deadline).await,
+            Denial::First(at) => {
+                let (error, setback) = untold(&row.appid, Some(at));
+                self.fail(row, lease, error, setback, None, deadline).await
             }
         }
     }
@@ -180,17 +256,17 @@ impl Component {
         row: Authorizer,
         lease: Lease,
         error: Error,
+        setback: Setback,
         asked_at: Option<Timestamp>,
         deadline: Deadline,
     ) -> Result<T, Error> {
-        let retry_after = (!error.is_component_wide()).then(|| row.backoff(self.clock.moment()));
+        let moment = self.clock.moment();
         let doubted_from = asked_at
             .filter(|_| error.may_have_taken_effect())
             .map(|asked_at| asked_at + OVERLAP);
         let next = |row: &Authorizer| {
-            let before = row.slot.failure.as_ref();
-            let failure = error.to_failure(before, self.clock.now());
-            let mut next = row.failed(lease, &failure, retry_after);
+            let failure = error.to_failure(row.slot.failure.as_ref(), moment.now);
+            let mut next = row.failed(lease, &failure, setback, moment);
             if let Some(from) = doubted_from {
                 next = next.doubted(lease, from);
             }
@@ -198,10 +274,21 @@ impl Component {
             let given = error.refresh_token().filter(|_| !row.is_over(lease));
             Some(given.and_then(|token| next.beside(token)).unwrap_or(next))
         };
-        if let Err(error) = self.keep(row, next, deadline).await {
-            error.log("noting a failed renewal");
+        match self.keep(row, next, deadline).await.map(Kept::row) {
+            Ok(row) if row.standing == Standing::ReauthorizationRequired => {
+                tracing::error!(
+                    authorizer_appid = %row.appid,
+                    reference = row.reference(),
+                    "WeChat has refused for a day what it names itself as right for this authorizer: it must authorize again"
+                );
+                Err(Error::ReauthorizationRequired(row.appid))
+            }
+            Ok(_) => Err(error),
+            Err(unwritten) => {
+                unwritten.log("noting a failed renewal");
+                Err(error)
+            }
         }
-        Err(error)
     }
 
     async fn give_up<T>(
@@ -243,5 +330,45 @@ impl Component {
             }
             _ => Ok(None),
         }
+    }
+}
+
+/// What a failed call has set back.
+fn setback(error: &Error, now: Timestamp) -> Setback {
+    let meaning = error.refused().map(Refused::meaning);
+    match meaning {
+        Some(Refusal::MinuteQuota) => Setback::Component {
+            until: Some(next_minute(now)),
+        },
+        _ if error.is_component_wide() => Setback::Component { until: None },
+        Some(Refusal::Limited) => Setback::Limited,
+        _ => Setback::Account,
+    }
+}
+
+/// WeChat does not tell whether an account is authorized, or only one call has denied it.
+fn untold(appid: &AuthorizerAppId, denied_once_at: Option<Timestamp>) -> (Error, Setback) {
+    let denied = match denied_once_at {
+        Some(_) => Denied::Once,
+        None => Denied::Not,
+    };
+    let error = Error::Untold {
+        appid: appid.clone(),
+        denied,
+    };
+    (error, Setback::Contradicted { denied_once_at })
+}
+
+/// If this very account was refused for its access token before, a new one did not help: then the
+/// token is not suspected first.
+fn suspect(failure: Option<&Failure>) -> Suspect {
+    match failure.map(|failure| &failure.cause) {
+        Some(Cause::Refused(refused))
+            if refused.meaning() == Refusal::AccessToken
+                && refused.concerns() == Concern::Account =>
+        {
+            Suspect::Account
+        }
+        _ => Suspect::Token,
     }
 }

@@ -1,11 +1,12 @@
 //! One authorization code -> an authorizer's tokens, once, however often the code is brought.
 
 use crate::component::recovery::KnownToWechat;
+use crate::component::token::Suspect;
 use crate::component::{Component, Kept};
-use crate::error::Error;
+use crate::error::{Denied, Error};
 use crate::push::notice::AuthorizationNotice;
 use crate::row::MAX_RENEWAL;
-use crate::row::authorizer::{Authorizer, Evidence, GrantedTokens, Standing};
+use crate::row::authorizer::{Authorizer, Denial, Evidence, GrantedTokens, Standing};
 use crate::store::CodeClaim;
 use crate::time::{Deadline, MAX_CLOCK_SKEW, Timestamp};
 use crate::token::{AuthorizationCode, Secret};
@@ -21,6 +22,10 @@ pub enum Bringer<'a> {
         notice: &'a AuthorizationNotice,
         /// The vendor's own name for the account, found by the pre-auth code.
         reference: Option<&'a str>,
+        /// How often the notice was tried without success.
+        failures: u64,
+        /// When one call denied the authorization that no other call has denied yet.
+        denied_once_at: Option<Timestamp>,
     },
     /// A browser that WeChat sent back.
     Redirect {
@@ -34,16 +39,17 @@ pub enum Bringer<'a> {
 /// What became of a code.
 #[derive(Debug)]
 pub enum Exchanged {
-    /// The account is connected: its row holds this authorization, or a newer one.
+    /// The row holds this authorization, or one that was stored meanwhile. Callers read from its
+    /// standing whether the merchant must authorize again.
     Stored(Box<Authorizer>),
-    /// The row holds a newer authorization or revocation, so the code's was not taken.
+    /// The row holds something newer, and what the code gave was not taken.
     Superseded(AuthorizerAppId),
     /// WeChat says that the account is not authorized any more.
     Denied(AuthorizerAppId),
 }
 
 /// How often to look whether another caller has exchanged a code: for about three seconds.
-const MAX_LOOKS: u32 = 20;
+const MAX_LOOKS: u32 = 12;
 
 impl Component {
     /// Exchanges a code, or finds that it was exchanged.
@@ -70,9 +76,14 @@ impl Component {
             let until = self.lease_end(deadline);
             match self.store.claim_code(code, self.clock.now(), until).await? {
                 CodeClaim::Taken(claim) => break claim,
-                CodeClaim::Exchanged(authorizer) => {
-                    return self.join(&authorizer, bringer, deadline).await;
-                }
+                CodeClaim::Exchanged(authorizer) => match bringer {
+                    Bringer::Notice { notice, .. } if notice.authorizer != authorizer => {
+                        return self
+                            .heal_misled(notice, &authorizer, bringer, deadline)
+                            .await;
+                    }
+                    _ => return Box::pin(self.join(&authorizer, bringer, deadline)).await,
+                },
                 CodeClaim::Held => {
                     if !self.wait_for_other(deadline).await {
                         return Err(Error::Busy("this authorization code"));
@@ -80,13 +91,21 @@ impl Component {
                 }
             }
         };
-        let exchanged = self.exchange_claimed(code, bringer, deadline).await;
+        let exchanged = Box::pin(self.exchange_claimed(code, bringer, deadline)).await;
         if exchanged.is_err()
             && let Err(error) = self.store.release_code(code, &claim).await
         {
             error.log("releasing an authorization code");
         }
-        exchanged
+        match (exchanged?, bringer) {
+            (exchanged, Bringer::Notice { notice, .. })
+                if *exchanged.authorizer() != notice.authorizer =>
+            {
+                let gave = exchanged.authorizer();
+                Box::pin(self.heal_misled(notice, gave, bringer, deadline)).await
+            }
+            (exchanged, _) => Ok(exchanged),
+        }
     }
 
     /// Waits a while for another caller to exchange a code, and answers the authorizer that it has
@@ -133,13 +152,14 @@ impl Component {
             Bringer::Redirect { .. } => None,
         };
         let answer = self
-            .as_component(deadline, |wechat| async move {
+            .as_component_for(bringer.suspect(), deadline, |wechat| async move {
                 wechat.query_auth(code, expected).await
             })
             .await;
         let exchanged = match (answer, bringer) {
             (Ok(authorization), _) => {
                 let (authorizer, granted) = (authorization.authorizer, authorization.granted);
+                let bringer = bringer.of(&authorizer);
                 self.keep_granted(&authorizer, &granted, bringer, deadline)
                     .await?
             }
@@ -176,8 +196,9 @@ impl Component {
         self.take(row, evidence, granted, bringer, deadline).await
     }
 
-    /// The latest moment known to be older than this exchange. If the row holds something younger,
-    /// WeChat is asked; if it names the refresh token just granted, the exchange is the newer one.
+    /// Up to the returned moment, every event of the row is older than this exchange. If the row has a
+    /// later event, WeChat is asked: if WeChat names the refresh token that the code gave, this
+    /// exchange is the newest.
     async fn newer_than(
         &self,
         row: &Authorizer,
@@ -226,8 +247,8 @@ impl Component {
         Ok(Exchanged::Stored(Box::new(row)))
     }
 
-    /// The code is spent. Either its tokens are stored, or its holder crashed, or WeChat's answer got
-    /// lost, or the row was revoked since. Then WeChat still knows the refresh token, if there is one.
+    /// WeChat refused the code, or gave it for another account, or the row was revoked after the
+    /// exchange. If the row lacks this authorization, WeChat is asked for its refresh token.
     async fn heal(
         &self,
         notice: &AuthorizationNotice,
@@ -241,7 +262,9 @@ impl Component {
             let row = self.change_authorizer(row, next, deadline).await?.row();
             return Ok(Exchanged::Stored(Box::new(row)));
         }
-        match self.ask_wechat(appid, deadline).await? {
+        let known = self.ask_wechat(appid, deadline).await?;
+        let now = self.clock.now();
+        match known {
             KnownToWechat::Authorized(refresh_token) => {
                 tracing::warn!(authorizer_appid = %appid, "this authorization's code was spent: asked WeChat for its refresh token");
                 let granted = GrantedTokens {
@@ -251,12 +274,45 @@ impl Component {
                 let evidence = Evidence::At(notice.created_at);
                 self.take(row, evidence, &granted, bringer, deadline).await
             }
-            // It was withdrawn since, and the notice of that may be lost.
-            KnownToWechat::NotAuthorized => {
-                self.take_denial(row, deadline).await?;
-                Ok(Exchanged::Denied(appid.clone()))
+            // It was withdrawn since, and the notice of that may be lost; or this call alone says so.
+            KnownToWechat::NotAuthorized => match Denial::at(bringer.denied_once_at(), now) {
+                Denial::Second => {
+                    self.take_denial(row, deadline).await?;
+                    Ok(Exchanged::Denied(appid.clone()))
+                }
+                Denial::First(_) => Err(Error::Untold {
+                    appid: appid.clone(),
+                    denied: Denied::Once,
+                }),
+            },
+            // The list may have brought it, with no more than a bound of the time.
+            KnownToWechat::Untold if row.may_be_authorized_at(notice.created_at) => {
+                let next = |row: &Authorizer| {
+                    let confirmed = row.confirm(notice.created_at);
+                    bringer
+                        .name(confirmed.as_ref().unwrap_or(row))
+                        .or(confirmed)
+                };
+                let row = self.change_authorizer(row, next, deadline).await?.row();
+                Ok(Exchanged::Stored(Box::new(row)))
             }
+            KnownToWechat::Untold => Err(Error::Untold {
+                appid: appid.clone(),
+                denied: Denied::Not,
+            }),
         }
+    }
+
+    /// The code of a notice gave another account: that one is kept, and the notice's is asked about.
+    async fn heal_misled(
+        &self,
+        notice: &AuthorizationNotice,
+        gave: &AuthorizerAppId,
+        bringer: Bringer<'_>,
+        deadline: Deadline,
+    ) -> Result<Exchanged, Error> {
+        tracing::warn!(authorizer_appid = %notice.authorizer, gave = %gave, "the code of this authorizer's notice gave another authorizer");
+        self.heal(notice, bringer, deadline).await
     }
 
     /// The code was exchanged by another bringer: adds what this one knows.
@@ -285,8 +341,8 @@ impl Component {
         }
     }
 
-    /// Reads the row of an account for which WeChat has just given something: a read that fails is
-    /// tried again as long as the deadline allows, so that what was given is not lost.
+    /// Reads the row of an account for which WeChat has just given tokens. A read that fails is tried
+    /// again as long as the deadline allows, so that the tokens are not lost.
     async fn read_at_last(
         &self,
         appid: &AuthorizerAppId,
@@ -317,9 +373,38 @@ impl Bringer<'_> {
     /// The row under the name that this one knows; `None` if that changes nothing.
     fn name(self, row: &Authorizer) -> Option<Authorizer> {
         let (reference, at) = match self {
-            Self::Notice { notice, reference } => (reference, notice.created_at),
+            Self::Notice {
+                notice, reference, ..
+            } => (reference, notice.created_at),
             Self::Redirect { since, reference } => (reference, since),
         };
         row.named(reference?, at)
+    }
+
+    /// What this bringer knows of the account that its code has given: a notice that names another
+    /// one tells nothing but since when the code has existed.
+    fn of(self, gave: &AuthorizerAppId) -> Self {
+        match self {
+            Self::Notice { notice, .. } if notice.authorizer != *gave => Self::Redirect {
+                since: notice.created_at,
+                reference: None,
+            },
+            known => known,
+        }
+    }
+
+    const fn denied_once_at(self) -> Option<Timestamp> {
+        match self {
+            Self::Notice { denied_once_at, .. } => denied_once_at,
+            Self::Redirect { .. } => None,
+        }
+    }
+
+    /// If this very code was refused before, a new component token is not tried again for it.
+    fn suspect(self) -> Suspect {
+        match self {
+            Self::Notice { failures: 1.., .. } => Suspect::Account,
+            Self::Notice { .. } | Self::Redirect { .. } => Suspect::Token,
+        }
     }
 }

@@ -21,6 +21,8 @@ pub(super) trait Row: Sized {
     fn slot(&self) -> &TokenSlot<Self::Kind>;
     #[must_use]
     fn leased(&self, lease: LeaseSlot, now: Timestamp) -> Self;
+    /// Grows with every write of the row.
+    fn generation(&self) -> u64;
     /// The authorization that the row holds.
     fn epoch(&self) -> Timestamp;
     /// Whether its token may be handed out at all.
@@ -40,11 +42,64 @@ pub(super) enum Taken<R: Row> {
     Lease(R, Lease),
 }
 
-/// Between two looks at a row that another caller renews.
-const POLL: Duration = Duration::from_millis(150);
+/// Counts compare-and-sets that failed although no other caller has written the row: one may be
+/// chance, a second one is a row that no condition fits.
+#[derive(Default)]
+struct Unwritable {
+    losses: u32,
+}
 
-/// A caller who has a token that is good, if not for long, waits for WeChat no longer than this.
+impl Unwritable {
+    fn lost<R: Row>(&mut self, before: &R, current: &R) -> Result<(), Error> {
+        if before.generation() != current.generation() {
+            self.losses = 0;
+            return Ok(());
+        }
+        self.losses += 1;
+        if self.losses < 2 {
+            return Ok(());
+        }
+        Err(Error::Store {
+            doing: "write a row that has no generation",
+            source: "its condition fails though no other caller has written it".into(),
+        })
+    }
+}
+
+/// What a wait has brought.
+enum Waited<R: Row> {
+    /// The row, read again or not.
+    Row(R),
+    /// The time is up, and the stored token has to do.
+    Eased(Expiring<R::Kind>),
+}
+
+/// How long a caller waits for what, in the machine's time.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    /// Until then for another caller's renewal.
+    pub(super) wait: Deadline,
+    /// Until then for a renewal of its own.
+    pub(super) renewal: Deadline,
+}
+
+/// Before the first look again at a row that another caller renews; doubled before each further one.
+const FIRST_POLL: Duration = Duration::from_millis(250);
+
+/// At most this long between two looks.
+const MAX_POLL: Duration = Duration::from_secs(2);
+
+/// Before a caller competes for a lease, it waits up to this long and looks again: of callers that
+/// come at once, most then find the lease taken.
+const BEFORE_COMPETING: Duration = Duration::from_millis(100);
+
+/// A caller who has a token that is good, if not for long, waits for another caller's renewal no
+/// longer than this.
 const EASED_PATIENCE: Duration = Duration::from_secs(3);
+
+/// A renewal that has less time is not begun: one whole call to WeChat, and the write of its answer.
+/// A call that is cut off leaves the stored token in doubt.
+pub const RENEWAL_TIME: Duration = CALL_TIMEOUT.saturating_add(Duration::from_millis(750));
 
 impl Component {
     /// The stored token if it answers, or else the lease, or else what the lease holder makes of it.
@@ -52,26 +107,26 @@ impl Component {
         &self,
         mut row: R,
         need: &Need<R::Kind>,
-        deadline: Deadline,
+        patience: Patience,
     ) -> Result<Taken<R>, Error> {
         let mut awaited = None;
+        let mut poll = FIRST_POLL;
+        let mut looked_again = need.is_by_schedule();
+        let mut unwritable = Unwritable::default();
         loop {
             let now = self.clock.now();
             row.check(now)?;
             let slot = row.slot();
-            match need.turn(slot, now, self.lease_end(deadline)) {
+            match need.turn(slot, now, self.lease_end(patience.renewal)) {
                 Turn::Serve(token) => return Ok(Taken::Token(token)),
                 Turn::Wait => {
                     awaited = Some(slot.lease.seq);
-                    if !self.wait_for_other(deadline).await {
-                        return self
-                            .ease(need, slot, Error::Busy("this token"))
-                            .map(Taken::Token);
-                    }
-                    row = match row.read(&self.store).await {
-                        Ok(row) => row,
-                        Err(error) => return self.ease(need, slot, error).map(Taken::Token),
+                    looked_again = true;
+                    row = match self.look_again(row, need, patience.wait, poll).await? {
+                        Waited::Row(row) => row,
+                        Waited::Eased(token) => return Ok(Taken::Token(token)),
                     };
+                    poll = (poll * 2).min(MAX_POLL);
                 }
                 Turn::Renew(taken) => {
                     // The renewal we waited for has failed, or another one failed within its pause.
@@ -83,6 +138,18 @@ impl Component {
                         let error = Error::Remembered(failure.clone());
                         return self.ease(need, slot, error).map(Taken::Token);
                     }
+                    if patience.renewal.remaining() < RENEWAL_TIME {
+                        let busy = Error::Busy("the time that a renewal takes");
+                        return self.ease(need, slot, busy).map(Taken::Token);
+                    }
+                    if !looked_again {
+                        looked_again = true;
+                        self.clock.spread(BEFORE_COMPETING).await;
+                        if let Ok(current) = row.read(&self.store).await {
+                            row = current;
+                        }
+                        continue;
+                    }
                     row = match row.swap(&row.leased(taken, now), &self.store).await {
                         Ok(Swap::Written(row)) => {
                             let lease = Lease {
@@ -92,10 +159,38 @@ impl Component {
                             };
                             return Ok(Taken::Lease(row, lease));
                         }
-                        Ok(Swap::Lost(row)) => row,
+                        Ok(Swap::Lost(current)) => {
+                            unwritable.lost(&row, &current)?;
+                            current
+                        }
                         Err(error) => return self.ease(need, slot, error).map(Taken::Token),
                     };
                 }
+            }
+        }
+    }
+
+    /// Waits about `poll` and reads the row again. A read that fails is no news: the caller looks
+    /// again as long as its patience lasts.
+    async fn look_again<R: Row>(
+        &self,
+        row: R,
+        need: &Need<R::Kind>,
+        wait: Deadline,
+        poll: Duration,
+    ) -> Result<Waited<R>, Error> {
+        if !self.wait_for(poll, wait).await {
+            let busy = Error::Busy("this token");
+            return self.ease(need, row.slot(), busy).map(Waited::Eased);
+        }
+        match row.read(&self.store).await {
+            Ok(row) => Ok(Waited::Row(row)),
+            Err(error) if wait.remaining() < poll => {
+                self.ease(need, row.slot(), error).map(Waited::Eased)
+            }
+            Err(error) => {
+                error.warn("a read that will be tried again");
+                Ok(Waited::Row(row))
             }
         }
     }
@@ -108,13 +203,17 @@ impl Component {
         change: impl Fn(&R) -> Option<R>,
         deadline: Deadline,
     ) -> Result<Kept<R>, Error> {
+        let mut unwritable = Unwritable::default();
         loop {
             let Some(next) = change(&row) else {
                 return Ok(Kept::Unchanged(row));
             };
             match row.swap(&next, &self.store).await {
                 Ok(Swap::Written(row)) => return Ok(Kept::Changed(row)),
-                Ok(Swap::Lost(current)) => row = current,
+                Ok(Swap::Lost(current)) => {
+                    unwritable.lost(&row, &current)?;
+                    row = current;
+                }
                 Err(error) => {
                     error.warn("a write that will be tried again");
                     if !self.wait_for_other(deadline).await {
@@ -125,19 +224,27 @@ impl Component {
         }
     }
 
-    /// How long to wait for another token, given the stored one.
+    /// How long to wait, given the stored token: a caller who can be served it waits for no more than
+    /// one call to WeChat.
     pub(super) fn patience<K: Clone>(
         &self,
         need: &Need<K>,
         slot: &TokenSlot<K>,
         deadline: Deadline,
-    ) -> Deadline {
+    ) -> Patience {
         let now = self.clock.now();
+        let renewal = deadline.or_after(MAX_RENEWAL);
         let token = slot.token.as_ref();
-        if token.is_some_and(|token| need.is_eased_by(token, now)) {
-            deadline.or_after(EASED_PATIENCE)
+        if token.is_some_and(|token| need.is_eased_by(token, now)) && !need.is_by_schedule() {
+            Patience {
+                wait: renewal.or_after(EASED_PATIENCE),
+                renewal: renewal.or_after(RENEWAL_TIME + Duration::from_millis(250)),
+            }
         } else {
-            deadline.or_after(MAX_RENEWAL)
+            Patience {
+                wait: renewal,
+                renewal,
+            }
         }
     }
 
@@ -172,11 +279,17 @@ impl Component {
 
     /// Waits a moment for another caller's work, if the deadline leaves one.
     pub(crate) async fn wait_for_other(&self, deadline: Deadline) -> bool {
-        if deadline.remaining() < POLL * 2 {
+        self.wait_for(FIRST_POLL, deadline).await
+    }
+
+    /// Waits about `time`, if the deadline leaves so much.
+    async fn wait_for(&self, time: Duration, deadline: Deadline) -> bool {
+        let left = deadline.remaining();
+        if left < FIRST_POLL * 2 {
             return false;
         }
-        let spread = 0.5 + self.clock.jitter();
-        self.clock.sleep(POLL.mul_f64(spread)).await;
+        let spread = time.mul_f64(0.5 + self.clock.jitter());
+        self.clock.sleep(spread.min(left - FIRST_POLL)).await;
         true
     }
 }
@@ -190,6 +303,10 @@ impl Row for ComponentToken {
 
     fn leased(&self, lease: LeaseSlot, now: Timestamp) -> Self {
         Self::leased(self, lease, now)
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation
     }
 
     fn epoch(&self) -> Timestamp {
@@ -218,6 +335,10 @@ impl Row for Authorizer {
 
     fn leased(&self, lease: LeaseSlot, now: Timestamp) -> Self {
         Self::leased(self, lease, now)
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation
     }
 
     fn epoch(&self) -> Timestamp {

@@ -8,7 +8,6 @@ use crate::row::authorizer::Authorizer;
 use crate::time::Deadline;
 use crate::token::{AuthorizerRefreshToken, Secret};
 use crate::wechat::answer::{AuthorizerInfo, AuthorizerPage};
-use crate::wechat::refusal::Refusal;
 
 /// What WeChat says of an authorizer when it is asked.
 #[derive(Clone, Debug)]
@@ -17,11 +16,13 @@ pub enum KnownToWechat {
     Authorized(Option<Secret<AuthorizerRefreshToken>>),
     /// It is not.
     NotAuthorized,
+    /// WeChat refuses the question for this account, or answers something unreadable: that is so for
+    /// some accounts, for ever.
+    Untold,
 }
 
 /// The refresh tokens that one renewal has tried: those of the row, the current one first, then the
-/// one that WeChat names, even if WeChat refused it before. Only a token that WeChat names and
-/// refuses again is given up.
+/// one that WeChat names, even if WeChat refused it before.
 #[derive(Clone, Debug, Default)]
 pub struct RefreshCandidates {
     refused: Vec<Secret<AuthorizerRefreshToken>>,
@@ -33,10 +34,14 @@ pub struct RefreshCandidates {
 pub enum Candidate {
     /// This refresh token.
     Token(Secret<AuthorizerRefreshToken>),
-    /// Nothing: every token was refused.
+    /// Nothing: every token was refused, and WeChat names none.
     NoneLeft,
-    /// Nothing: the account is not authorized.
-    NotAuthorized,
+    /// Nothing: WeChat names a token as the right one and refuses it.
+    Contradicted,
+    /// Nothing: one call says that the account is not authorized.
+    Denied,
+    /// Nothing: WeChat does not tell.
+    Untold,
 }
 
 impl RefreshCandidates {
@@ -59,8 +64,10 @@ impl RefreshCandidates {
                 self.named = Some(token.clone());
                 Candidate::Token(token)
             }
-            KnownToWechat::Authorized(_) => Candidate::NoneLeft,
-            KnownToWechat::NotAuthorized => Candidate::NotAuthorized,
+            KnownToWechat::Authorized(Some(_)) => Candidate::Contradicted,
+            KnownToWechat::Authorized(None) => Candidate::NoneLeft,
+            KnownToWechat::NotAuthorized => Candidate::Denied,
+            KnownToWechat::Untold => Candidate::Untold,
         }
     }
 
@@ -89,11 +96,11 @@ impl Component {
         })
     }
 
-    /// Asks WeChat whether an authorizer is authorized: its info, and if that denies it, or cannot be
-    /// read, the list.
+    /// Asks WeChat whether an authorizer is authorized, by its info alone: the list of all accounts is
+    /// never walked in a caller's time.
     ///
     /// # Errors
-    /// Those of [`Component::as_component`].
+    /// Those of [`Component::as_component`] that are not about this account.
     pub async fn ask_wechat(
         &self,
         appid: &AuthorizerAppId,
@@ -104,29 +111,20 @@ impl Component {
                 wechat.get_authorizer_info(appid).await
             })
             .await;
-        let unless_listed = match info {
+        match info {
             Ok(AuthorizerInfo {
                 granted: Some(granted),
                 ..
-            }) => return Ok(KnownToWechat::Authorized(granted.refresh_token)),
+            }) => Ok(KnownToWechat::Authorized(granted.refresh_token)),
             // It is authorized, and with which refresh token the list may tell.
-            Ok(_) => Ok(KnownToWechat::Authorized(None)),
-            Err(error) if error.is_refusal(Refusal::NotAuthorized) => {
-                Ok(KnownToWechat::NotAuthorized)
+            Ok(_) => Ok(KnownToWechat::Untold),
+            Err(error) if error.is_denial() => Ok(KnownToWechat::NotAuthorized),
+            Err(error) if error.is_about_the_account() => {
+                error.warn("asking WeChat about an authorizer");
+                Ok(KnownToWechat::Untold)
             }
-            Err(error) if error.is_unreadable() => Err(error),
-            Err(error) => return Err(error),
-        };
-        let mut offset = Some(0);
-        while let Some(from) = offset {
-            let page = self.list_page(from, deadline).await?;
-            let mut listed = page.authorizers.into_iter();
-            if let Some(listed) = listed.find(|listed| listed.authorizer == *appid) {
-                return Ok(KnownToWechat::Authorized(listed.refresh_token));
-            }
-            offset = page.next;
+            Err(error) => Err(error),
         }
-        unless_listed
     }
 
     /// A page of WeChat's own list.
@@ -193,7 +191,8 @@ mod tests {
             expected,
         ) {
             (Candidate::Token(token), Some(expected)) => assert_eq!(token.expose(), expected),
-            (Candidate::NoneLeft, None) => {}
+            (Candidate::NoneLeft, None) if named.is_none() => {}
+            (Candidate::Contradicted, None) if named.is_some() => {}
             (candidate, _) => panic!("{candidate:?} after {named:?}"),
         }
     }
@@ -219,6 +218,7 @@ mod tests {
 
     #[test]
     fn the_token_that_wechat_names_is_tried_even_if_it_was_refused_and_only_once() {
+        // WeChat contradicts itself if it names once more what it has refused.
         let mut candidates = refused(&["r1"]);
         check_told(&mut candidates, Some("r1"), Some("r1"));
         check_told(&mut candidates, Some("r1"), None);
@@ -233,13 +233,16 @@ mod tests {
     }
 
     #[test]
+    fn an_account_of_which_wechat_tells_nothing_is_not_given_up() {
+        let candidate = refused(&["r1"]).told(KnownToWechat::Untold);
+        assert!(matches!(candidate, Candidate::Untold), "{candidate:?}");
+    }
+
+    #[test]
     fn an_account_that_wechat_does_not_know_has_nothing_to_renew() {
         let mut candidates = refused(&["r1"]);
         let candidate = candidates.told(KnownToWechat::NotAuthorized);
-        assert!(
-            matches!(candidate, Candidate::NotAuthorized),
-            "{candidate:?}"
-        );
+        assert!(matches!(candidate, Candidate::Denied), "{candidate:?}");
         // That was no token: one that is named later is tried.
         check_told(&mut candidates, Some("r1"), Some("r1"));
     }

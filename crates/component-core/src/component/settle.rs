@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::component::Component;
 use crate::component::exchange::{Bringer, Exchanged};
 use crate::component::recovery::KnownToWechat;
-use crate::error::Error;
+use crate::error::{Denied, Error};
 use crate::push::notice::{AuthorizationChange, AuthorizationNotice, GrantedCode};
 use crate::row::authorizer::{Authorizer, Revocation};
 use crate::store::PendingNotice;
@@ -27,8 +27,16 @@ const LATE: Duration = Duration::from_mins(5);
 /// After the first failure; doubled with each further one.
 const FIRST_BACKOFF: Duration = Duration::from_secs(30);
 
-/// A code dies after an hour, so it is tried again well within it.
-const MAX_BACKOFF: Duration = Duration::from_mins(10);
+/// While its code lives, a notice is tried in every run of the schedule, which comes each five
+/// minutes.
+const MAX_BACKOFF: Duration = Duration::from_secs(270);
+
+/// What WeChat says of the life of an authorization code.
+/// Source: <https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Before_Develop/Authorization_Process_Technical_Description.html>
+const CODE_LIFE: Duration = Duration::from_hours(1);
+
+/// Once its code is dead, a notice is tried this seldom at least.
+const MAX_LATE_BACKOFF: Duration = Duration::from_hours(1);
 
 impl Component {
     /// Handles a stored notice: exchanges its code, or takes its revocation. It may be called any
@@ -41,9 +49,30 @@ impl Component {
         sha256: &str,
         deadline: Deadline,
     ) -> Result<Option<AuthorizerAppId>, Error> {
-        let Some(pending) = self.store.pending_notice(sha256).await? else {
-            return Ok(None);
-        };
+        match self.pending_notice(sha256).await? {
+            Some(pending) => Ok(Some(self.settle(pending, deadline).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// A stored notice, unless it was handled before.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn pending_notice(&self, sha256: &str) -> Result<Option<PendingNotice>, Error> {
+        self.store.pending_notice(sha256).await
+    }
+
+    /// Handles a notice that was read, as [`Component::settle_notice`] does.
+    ///
+    /// # Errors
+    /// Those of [`Component::exchange`]; the notice then stays pending.
+    pub async fn settle(
+        &self,
+        pending: PendingNotice,
+        deadline: Deadline,
+    ) -> Result<AuthorizerAppId, Error> {
+        let sha256 = pending.sha256.as_str();
         let notice = &pending.notice;
         let age = notice.created_at.until(self.clock.now());
         if age > LATE {
@@ -51,7 +80,7 @@ impl Component {
         }
         let outcome = match &notice.change {
             AuthorizationChange::Authorized(grant) | AuthorizationChange::Updated(grant) => {
-                self.authorize(notice, grant, deadline).await
+                self.authorize(&pending, grant, deadline).await
             }
             AuthorizationChange::Unauthorized => self.revoke(notice, deadline).await,
         };
@@ -68,11 +97,20 @@ impl Component {
                     outcome = outcome.as_str(),
                     "a notice is handled"
                 );
-                Ok(Some(pending.notice.authorizer))
+                Ok(pending.notice.authorizer)
             }
             Err(error) => {
-                let until = self.clock.now() + backoff(&pending);
-                if let Err(error) = self.store.postpone_notice(sha256, until).await {
+                let now = self.clock.now();
+                let until = now + backoff(&pending, age);
+                let denied_once_at = match &error {
+                    Error::Untold {
+                        denied: Denied::Once,
+                        ..
+                    } => pending.denied_once_at.or(Some(now)),
+                    _ => pending.denied_once_at,
+                };
+                let postponed = self.store.postpone_notice(sha256, until, denied_once_at);
+                if let Err(error) = postponed.await {
                     error.log("putting a notice off");
                 }
                 Err(error)
@@ -98,12 +136,13 @@ impl Component {
         let next = |row: &Authorizer| {
             let mut next = Authorizer {
                 name: info.name.clone().or_else(|| row.name.clone()),
+                user_name: info.user_name.clone().or_else(|| row.user_name.clone()),
                 ..row.clone()
             };
             if let Some(granted) = &info.granted
-                && !granted.permission_sets.is_empty()
+                && let Some(permission_sets) = &granted.permission_sets
             {
-                next.permission_sets.clone_from(&granted.permission_sets);
+                next.permission_sets.clone_from(permission_sets);
             }
             (next != *row && row.generation > 0).then_some(next)
         };
@@ -112,7 +151,7 @@ impl Component {
 
     async fn authorize(
         &self,
-        notice: &AuthorizationNotice,
+        pending: &PendingNotice,
         grant: &GrantedCode,
         deadline: Deadline,
     ) -> Result<Outcome, Error> {
@@ -121,8 +160,10 @@ impl Component {
             None => None,
         };
         let bringer = Bringer::Notice {
-            notice,
+            notice: &pending.notice,
             reference: reference.as_deref(),
+            failures: pending.failures,
+            denied_once_at: pending.denied_once_at,
         };
         match self.exchange(&grant.code, bringer, deadline).await? {
             Exchanged::Stored(row) => Ok(Outcome::Taken(row)),
@@ -141,6 +182,10 @@ impl Component {
         let now = self.clock.now();
         if row.revoke(at, now) == Revocation::Ask {
             return match self.ask_wechat(appid, deadline).await? {
+                KnownToWechat::Untold => Err(Error::Untold {
+                    appid: appid.clone(),
+                    denied: Denied::Not,
+                }),
                 KnownToWechat::Authorized(_) => Ok(Outcome::Superseded),
                 KnownToWechat::NotAuthorized => {
                     let row = self.take_denial(row, deadline).await?;
@@ -179,9 +224,59 @@ impl Outcome {
     }
 }
 
-fn backoff(pending: &PendingNotice) -> Duration {
+fn backoff(pending: &PendingNotice, age: Duration) -> Duration {
     let doublings = u32::try_from(pending.failures.min(10)).unwrap_or_default();
-    FIRST_BACKOFF
-        .saturating_mul(1 << doublings)
-        .min(MAX_BACKOFF)
+    let most = if age < CODE_LIFE {
+        MAX_BACKOFF
+    } else {
+        MAX_LATE_BACKOFF
+    };
+    FIRST_BACKOFF.saturating_mul(1 << doublings).min(most)
+}
+
+#[cfg(test)]
+mod tests {
+    use component_api::id::AuthorizerAppId;
+
+    use super::*;
+    use crate::time::Timestamp;
+
+    fn pending(failures: u64) -> PendingNotice {
+        PendingNotice {
+            notice: AuthorizationNotice {
+                authorizer: AuthorizerAppId::parse("wxfedcba9876543210").unwrap(),
+                created_at: Timestamp::default(),
+                change: AuthorizationChange::Unauthorized,
+            },
+            sha256: String::new(),
+            failures,
+            denied_once_at: None,
+        }
+    }
+
+    /// The stream tries three times at once, and the schedule every five minutes what is due.
+    #[test]
+    fn a_code_is_tried_at_least_eight_times_in_its_hour_and_four_times_in_ten_minutes() {
+        const RUN: u64 = 300;
+        let (mut tries, mut due_at) = (vec![0, 0, 0], 0);
+        for failures in 0..3 {
+            due_at = backoff(&pending(failures), Duration::ZERO).as_secs();
+        }
+        for now in (1..12).map(|run| run * RUN) {
+            if due_at <= now {
+                let failures = u64::try_from(tries.len()).unwrap();
+                let age = Duration::from_secs(now);
+                due_at = now + backoff(&pending(failures), age).as_secs();
+                tries.push(now);
+            }
+        }
+        assert!(tries.len() >= 8, "{tries:?}");
+        assert!(tries[3] <= 600, "{tries:?}");
+    }
+
+    #[test]
+    fn a_notice_whose_code_is_dead_is_tried_once_an_hour() {
+        let late = backoff(&pending(20), Duration::from_hours(2));
+        assert_eq!(late, Duration::from_hours(1));
+    }
 }

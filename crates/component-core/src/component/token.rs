@@ -26,21 +26,40 @@ const MAX_IN_USE: Duration = Duration::from_mins(4);
 /// WeChat is asked to push the ticket again at most once in this time.
 const MIN_BETWEEN_PUSH_REQUESTS: Duration = Duration::from_mins(15);
 
+/// What is most likely not right when WeChat refuses the access token of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Suspect {
+    /// The token: it is replaced, and the call repeated.
+    Token,
+    /// The account that the call names: WeChat has refused a new token for it, too.
+    Account,
+}
+
+/// What has ended a token that WeChat refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EndedBy {
+    /// Its time, or a renewal of this stack's.
+    Us,
+    /// A renewal that no row of this stack tells of.
+    AnotherStack,
+}
+
 impl Component {
-    /// A component access token that answers `need`; of fresh ones, one read.
+    /// A component access token that meets `need`. If the stored one does, this costs one read.
     ///
     /// # Errors
-    /// [`Error::NoVerifyTicket`], [`Error::Wechat`], [`Error::Store`], [`Error::Busy`], [`Error::Remembered`].
+    /// [`Error::NoVerifyTicket`], [`Error::Wechat`], [`Error::Store`], [`Error::Busy`],
+    /// [`Error::Remembered`].
     pub async fn access_token(
         &self,
         need: &Need<ComponentAccessToken>,
         deadline: Deadline,
     ) -> Result<Expiring<ComponentAccessToken>, Error> {
-        let token = self.fresh_access_token(need, deadline).await?;
-        *self.in_use() = Some(InUse {
-            token: token.clone(),
-            read_at: self.clock.now(),
-        });
+        // Boxed: to renew is seldom, and its state would be a part of every caller's.
+        let (token, ended_by) = Box::pin(self.fresh_access_token(need, deadline)).await?;
+        if ended_by == EndedBy::AnotherStack {
+            self.say_displaced().await;
+        }
         Ok(token)
     }
 
@@ -50,6 +69,19 @@ impl Component {
     /// Those of [`Component::access_token`] and of `call`.
     pub async fn as_component<T, F>(
         &self,
+        deadline: Deadline,
+        call: impl Fn(Session) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, WechatError>>,
+    {
+        self.as_component_for(Suspect::Token, deadline, call).await
+    }
+
+    /// The same for a call of which it is known what WeChat most likely means by refusing the token.
+    pub(super) async fn as_component_for<T, F>(
+        &self,
+        suspect: Suspect,
         deadline: Deadline,
         call: impl Fn(Session) -> F,
     ) -> Result<T, Error>
@@ -67,14 +99,22 @@ impl Component {
             )
         };
         let token = self.token_in_use(deadline).await?;
-        match call(session(&token)).await {
-            Err(error) if error.is_refusal(Refusal::AccessToken) => {
-                let need = Need::preferably(CALL_MARGIN).replacing(token.secret);
-                let token = self.access_token(&need, deadline).await?;
-                Ok(call(session(&token)).await?)
-            }
-            answer => Ok(answer?),
+        let refused = match call(session(&token)).await {
+            Err(error) if error.is_refusal(Refusal::AccessToken) => error,
+            answer => return Ok(answer?),
+        };
+        // A call that names no account tells whether the token works.
+        if suspect == Suspect::Account && session(&token).get_authorizer_list(0).await.is_ok() {
+            return Err(refused.into());
         }
+        let need = Need::preferably(CALL_MARGIN).replacing(token.secret);
+        let (token, ended_by) = Box::pin(self.fresh_access_token(&need, deadline)).await?;
+        let answer = call(session(&token)).await;
+        let accepted = !matches!(&answer, Err(error) if error.is_refusal(Refusal::AccessToken));
+        if ended_by == EndedBy::AnotherStack && accepted {
+            self.say_displaced().await;
+        }
+        Ok(answer?)
     }
 
     /// Asks WeChat to push the ticket again, unless somebody did lately.
@@ -98,33 +138,52 @@ impl Component {
         Ok(())
     }
 
+    /// A token that answers `need`, and what ended the one that WeChat has refused.
     async fn fresh_access_token(
         &self,
         need: &Need<ComponentAccessToken>,
         deadline: Deadline,
-    ) -> Result<Expiring<ComponentAccessToken>, Error> {
+    ) -> Result<(Expiring<ComponentAccessToken>, EndedBy), Error> {
+        let mut ended_by = EndedBy::Us;
         for _round in 0..MAX_ROUNDS {
             let row = self.store.component_token().await?;
             let displaced = row.is_displaced(need, self.clock.now());
-            let deadline = self.patience(need, &row.slot, deadline);
-            let (row, lease) = match self.take_turn(row, need, deadline).await? {
-                Taken::Token(token) => return Ok(token),
+            let patience = self.patience(need, &row.slot, deadline);
+            let (row, lease) = match self.take_turn(row, need, patience).await? {
+                Taken::Token(token) => return Ok((self.use_from_now_on(token), ended_by)),
                 Taken::Lease(row, lease) => (row, lease),
             };
             if displaced {
-                self.say_displaced().await;
+                ended_by = EndedBy::AnotherStack;
             }
-            match self.renew_component(&row, lease, need, deadline).await {
-                Ok(Some(token)) if self.is_answer(need, &token) => return Ok(token),
+            let renewed = self.renew_component(&row, lease, need, patience.renewal);
+            match renewed.await {
+                Ok(Some(token)) if self.is_answer(need, &token) => {
+                    return Ok((self.use_from_now_on(token), ended_by));
+                }
                 Ok(_) => {}
-                Err(error) => return self.ease(need, &row.slot, error),
+                Err(error) => {
+                    let token = self.ease(need, &row.slot, error)?;
+                    return Ok((self.use_from_now_on(token), ended_by));
+                }
             }
         }
         Err(Error::Busy("the component's token"))
     }
 
-    /// Asks WeChat for a token and stores it. The answer is the stored token as far as it can be
-    /// trusted, which is a newer one if a later lease has brought it.
+    fn use_from_now_on(
+        &self,
+        token: Expiring<ComponentAccessToken>,
+    ) -> Expiring<ComponentAccessToken> {
+        *self.in_use() = Some(InUse {
+            token: token.clone(),
+            read_at: self.clock.now(),
+        });
+        token
+    }
+
+    /// Asks WeChat for a token, stores it, and returns the row's token with its expiry cut to the time
+    /// for which it can be trusted. A later lease may have stored that token.
     async fn renew_component(
         &self,
         row: &ComponentToken,
@@ -153,7 +212,7 @@ impl Component {
         match (asked, kept) {
             (Ok(_), Ok(kept)) => Ok(kept.row().slot.trusted(self.clock.now())),
             (Ok(issued), Err(error)) => {
-                // The token is good: that it could not be stored is not this caller's trouble.
+                // The caller gets the token all the same: it works. The row will be renewed again.
                 error.log("storing the component token");
                 Ok(Some(issued.unstored(row.slot.lease.until)))
             }

@@ -12,7 +12,8 @@ mod authorize;
 mod renewal;
 mod revocation;
 
-pub use revocation::{Revocation, denied_at_of_undated};
+pub use renewal::Setback;
+pub use revocation::{Denial, Revocation, denied_at_of_undated};
 
 /// An authorizer's row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +43,20 @@ pub struct Authorizer {
     pub permission_sets: Vec<u64>,
     /// The account's name (`nick_name`).
     pub name: Option<String>,
+    /// When the list brought the account, whose name is then asked for a day later.
+    pub listed_at: Option<Timestamp>,
+    /// The account's own id (`user_name`, `gh_..`), by which WeChat addresses messages to it.
+    pub user_name: Option<String>,
     /// The vendor's own name for the account.
     pub reference: Option<Reference>,
+    /// Since when WeChat limits the account itself (50002, 48004); it says nothing about what the
+    /// merchant did.
+    pub limited_at: Option<Timestamp>,
+    /// Since when WeChat refuses every refresh token, or the authorization, and either names it itself
+    /// as right or does not tell what is.
+    pub contradicted_since: Option<Timestamp>,
+    /// When one call of WeChat's denied the authorization that no other call has denied yet.
+    pub denied_once_at: Option<Timestamp>,
     /// For a tombstone that WeChat's word made, without a notice: when WeChat denied the
     /// authorization.
     pub denied_at: Option<Timestamp>,
@@ -81,8 +94,8 @@ pub struct GrantedTokens {
     pub access_token: Option<Expiring<AuthorizerAccessToken>>,
     /// Absent, in the list too, until a code was exchanged.
     pub refresh_token: Option<Secret<AuthorizerRefreshToken>>,
-    /// Empty if WeChat did not say.
-    pub permission_sets: Vec<u64>,
+    /// `None` if WeChat did not say.
+    pub permission_sets: Option<Vec<u64>>,
 }
 
 /// When an authorization took place, as far as its source can tell.
@@ -119,6 +132,9 @@ pub const AUTHORIZER_REFRESH_MARGIN: Duration = Duration::from_mins(30);
 /// Up to this much earlier, so that authorizers that came together do not stay together.
 pub const MAX_JITTER: Duration = Duration::from_mins(10);
 
+/// So long after a list has brought an account its name is asked for: the daily run does it.
+const BEFORE_NAMING: Duration = Duration::from_hours(12);
+
 /// The most refresh tokens kept beside the current one.
 ///
 /// WeChat does not rotate them, so in practice there are none or one. The bound keeps a row far
@@ -142,16 +158,23 @@ impl Authorizer {
             due_at: None,
             permission_sets: Vec::new(),
             name: None,
+            listed_at: None,
+            user_name: None,
             reference: None,
+            limited_at: None,
+            contradicted_since: None,
+            denied_once_at: None,
             denied_at: None,
             ttl: None,
         }
     }
 
     /// Whether nothing was ever known of the account, or what was is forgotten by `now` (DynamoDB
-    /// deletes days late).
+    /// deletes days late). A row that was imported by hand is known, though no generation stands in
+    /// it.
     pub fn is_forgotten(&self, now: Timestamp) -> bool {
-        self.generation == 0 || self.ttl.is_some_and(|ttl| ttl <= now)
+        let unknown = self.generation == 0 && self.standing == Standing::Revoked;
+        unknown || self.ttl.is_some_and(|ttl| ttl <= now)
     }
 
     /// The refresh tokens to try, best first.
@@ -166,6 +189,14 @@ impl Authorizer {
     /// Whether the row is authorized with `token` as its refresh token.
     pub fn is_authorized_by(&self, token: &Secret<AuthorizerRefreshToken>) -> bool {
         self.standing == Standing::Authorized && self.refresh_token.as_ref() == Some(token)
+    }
+
+    /// Whether the account's name, or the id by which messages name it, is to be asked for: it could
+    /// not be got so far, and what a list has brought at once is not asked about at once.
+    pub fn wants_a_name(&self, now: Timestamp) -> bool {
+        let nameless = self.name.is_none() || self.user_name.is_none();
+        let just_listed = self.listed_at.is_some_and(|at| now < at + BEFORE_NAMING);
+        nameless && !just_listed
     }
 
     /// The vendor's own name for the account.
@@ -220,10 +251,18 @@ impl Authorizer {
         let token = self.slot.token.as_ref();
         let due_at = token.map_or(moment.now, |token| due(token, moment.jitter));
         self.due_at = renewable.then_some(due_at);
-        self.failures = 0;
         self.slot.failure = None;
+        self.forget_setbacks();
         self.denied_at = None;
         self.ttl = None;
+    }
+
+    /// WeChat has given something for the account: whatever it had against it is over.
+    fn forget_setbacks(&mut self) {
+        self.failures = 0;
+        self.limited_at = None;
+        self.contradicted_since = None;
+        self.denied_once_at = None;
     }
 
     fn knows(&self, token: &Secret<AuthorizerRefreshToken>) -> bool {

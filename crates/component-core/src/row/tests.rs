@@ -87,12 +87,31 @@ fn the_token_of_the_highest_lease_wins_in_either_order() {
         (Order::Overtaken, true)
     );
     let fast_last = slow_first.slot.renewed(lease(2), &fast);
-    assert_eq!(fast_last.slot, slow_last.slot);
-    assert_eq!(slow_last.slot.token, Some(fast.token));
-    assert_eq!(slow_last.slot.token_seq, 2);
+    for slot in [&fast_last.slot, &slow_last.slot] {
+        assert_eq!(
+            (&slot.token, slot.token_seq),
+            (&Some(fast.token.clone()), 2)
+        );
+        // Which of them WeChat issued last is not known.
+        assert_eq!(slot.doubted_from, Some(DOUBT));
+    }
     assert_eq!(slow_last.slot.lease.until, Timestamp::default());
-    // Which of them WeChat issued last is not known.
-    assert_eq!(slow_last.slot.doubted_from, Some(DOUBT));
+}
+
+#[test]
+fn a_late_answer_that_comes_between_the_call_and_the_write_of_another_holder_leaves_its_doubt() {
+    // The second lease has brought its token, the third is held and has its answer.
+    let slot = leased(2).renewed(lease(2), &issued("second")).slot;
+    let third = Lease {
+        token_seq: slot.token_seq,
+        ..lease(3)
+    };
+    let slot = slot.leased(held(3), NOW);
+    let late = slot.renewed(lease(1), &issued("late"));
+    assert_eq!(late.order, Order::Overtaken);
+    let slot = late.slot.renewed(third, &issued("third")).slot;
+    assert_eq!(slot.token, Some(token("third")));
+    assert_eq!(slot.doubted_from, Some(DOUBT));
 }
 
 #[test]

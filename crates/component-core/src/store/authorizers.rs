@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::item::Item;
-use super::{Store, Swap, key, text};
+use super::{Expected, Store, Swap, key, text};
 use crate::error::Error;
 use crate::row::authorizer::{Authorizer, Reference, Standing, denied_at_of_undated};
 use crate::token::Secret;
@@ -33,7 +33,12 @@ impl Store {
         before: &Authorizer,
         next: &Authorizer,
     ) -> Result<Swap<Authorizer>, Error> {
-        let swap = self.swap("write an authorizer", write(next), before.generation);
+        let expected = match before.generation {
+            0 if *before == Authorizer::unknown(before.appid.clone()) => Expected::Absent,
+            0 => Expected::Imported,
+            generation => Expected::Generation(generation),
+        };
+        let swap = self.swap("write an authorizer", write(next), expected);
         Ok(swap.await?.map(|item| read(&next.appid, &item)))
     }
 }
@@ -67,23 +72,30 @@ fn write(row: &Authorizer) -> Item {
     if let Some(name) = &row.name {
         item.set_text("name", name);
     }
+    if let Some(user_name) = &row.user_name {
+        item.set_text("user_name", user_name);
+    }
+    let moments = [
+        ("listed_at", row.listed_at),
+        ("limited_at", row.limited_at),
+        ("contradicted_since", row.contradicted_since),
+        ("denied_once_at", row.denied_once_at),
+        ("denied_at", row.denied_at),
+        ("ttl", row.ttl),
+    ];
+    for (name, moment) in moments {
+        if let Some(moment) = moment {
+            item.set_time(name, moment);
+        }
+    }
     if let Some(reference) = &row.reference {
         item.set_text("reference", &reference.name);
         item.set_time("reference_at", reference.at);
-    }
-    if let Some(denied_at) = row.denied_at {
-        item.set_time("denied_at", denied_at);
-    }
-    if let Some(ttl) = row.ttl {
-        item.set_time("ttl", ttl);
     }
     item
 }
 
 fn read(appid: &AuthorizerAppId, item: &Item) -> Authorizer {
-    let Some(generation) = item.number("generation") else {
-        return Authorizer::unknown(appid.clone());
-    };
     let secrets = |name| {
         item.list(name)
             .iter()
@@ -96,9 +108,12 @@ fn read(appid: &AuthorizerAppId, item: &Item) -> Authorizer {
             .filter_map(|value| value.as_n().ok()?.parse().ok())
             .collect()
     };
+    let refresh_token = item.secret("refresh_token");
     let standing = match item.text("status") {
         Some("authorized") => Standing::Authorized,
         Some("reauthorization_required") => Standing::ReauthorizationRequired,
+        // An import by hand that brings a refresh token and nothing else.
+        None if refresh_token.is_some() => Standing::Authorized,
         _ => Standing::Revoked,
     };
     let auth_epoch = item.time("auth_epoch").unwrap_or_default();
@@ -110,11 +125,11 @@ fn read(appid: &AuthorizerAppId, item: &Item) -> Authorizer {
     let denied_at = || ttl.filter(|_| undated).map(denied_at_of_undated);
     Authorizer {
         appid: appid.clone(),
-        generation,
+        generation: item.number("generation").unwrap_or_default(),
         standing,
         auth_epoch,
         revoked_at,
-        refresh_token: item.secret("refresh_token"),
+        refresh_token,
         history: secrets("refresh_history"),
         slot: item.slot(ACCESS_TOKEN),
         failures: item
@@ -124,10 +139,15 @@ fn read(appid: &AuthorizerAppId, item: &Item) -> Authorizer {
         due_at: item.time("due_at"),
         permission_sets: numbers("permission_sets"),
         name: item.text("name").map(str::to_owned),
+        listed_at: item.time("listed_at"),
+        user_name: item.text("user_name").map(str::to_owned),
         reference: item.text("reference").map(|name| Reference {
             name: name.to_owned(),
             at: item.time("reference_at").unwrap_or_default(),
         }),
+        limited_at: item.time("limited_at"),
+        contradicted_since: item.time("contradicted_since"),
+        denied_once_at: item.time("denied_once_at"),
         denied_at: item.time("denied_at").or_else(denied_at),
         ttl,
     }

@@ -2,7 +2,7 @@
 
 use super::item::Item;
 use super::key::COMPONENT_TOKEN;
-use super::{Store, Swap};
+use super::{Expected, Store, Swap};
 use crate::error::Error;
 use crate::row::component_token::ComponentToken;
 
@@ -32,7 +32,12 @@ impl Store {
     ) -> Result<Swap<ComponentToken>, Error> {
         let mut item = Item::keyed(COMPONENT_TOKEN);
         item.set_slot(ACCESS_TOKEN, &next.slot);
-        let swap = self.swap("write the component token", item, before.generation);
+        let expected = match before.generation {
+            0 if *before == ComponentToken::default() => Expected::Absent,
+            0 => Expected::Imported,
+            generation => Expected::Generation(generation),
+        };
+        let swap = self.swap("write the component token", item, expected);
         Ok(swap.await?.map(|item| read(&item)))
     }
 }

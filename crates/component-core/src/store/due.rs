@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, Select};
 
 use super::{Store, failure, item::Item, key, time};
 use crate::error::Error;
@@ -62,6 +62,37 @@ impl Store {
                 .collect(),
             next: answer.last_evaluated_key,
         })
+    }
+}
+
+impl Store {
+    /// How many rows of a shard are due by `until`.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn count_due(&self, shard: u64, until: Timestamp) -> Result<u64, Error> {
+        let mut count = 0;
+        let mut start = None;
+        loop {
+            let answer = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .index_name("due")
+                .select(Select::Count)
+                .key_condition_expression("due_shard = :shard AND due_at <= :until")
+                .expression_attribute_values(":shard", AttributeValue::N(shard.to_string()))
+                .expression_attribute_values(":until", time(until))
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(|error| failure("count what is due", error))?;
+            count += u64::try_from(answer.count).unwrap_or_default();
+            start = answer.last_evaluated_key;
+            if start.is_none() {
+                return Ok(count);
+            }
+        }
     }
 }
 

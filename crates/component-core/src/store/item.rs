@@ -33,6 +33,10 @@ impl Item {
         item
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn pk(&self) -> &str {
         self.text("pk").unwrap_or_default()
     }

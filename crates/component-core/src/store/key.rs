@@ -2,6 +2,8 @@
 
 use super::State;
 use crate::token::{AuthorizationCode, PreAuthCode, Secret};
+use std::ops::Range;
+
 use component_api::id::AuthorizerAppId;
 
 /// The newest verify ticket.
@@ -13,8 +15,12 @@ pub(super) const COMPONENT_TOKEN: &str = "component#token";
 const AUTHORIZER: &str = "authorizer#";
 const NOTICE: &str = "notice#";
 
-/// The shards that authorizers and notices are spread over.
-pub const DUE_SHARDS: u64 = 16;
+/// The shards that authorizers are spread over.
+pub const DUE_SHARDS: Range<u64> = 0..16;
+
+/// The shards of what is perishable, which is handled first: notices, whose codes die in an hour.
+/// Versions before this one put notices into [`DUE_SHARDS`].
+pub const PERISHABLE_SHARDS: Range<u64> = 16..32;
 
 /// The identity of a notice (SHA-256 of its plain text) in a key of the table, as a stream record
 /// has it.
@@ -52,7 +58,12 @@ pub(super) fn start(state: &State) -> String {
     format!("start#{}", state.as_str())
 }
 
-/// The shard of an authorizer and of the notices about it.
+/// The shard of an authorizer.
 pub(super) fn shard(appid: &AuthorizerAppId) -> u64 {
-    appid.number() % DUE_SHARDS
+    appid.number() % DUE_SHARDS.end
+}
+
+/// The shard of a notice about an authorizer.
+pub(super) fn perishable_shard(appid: &AuthorizerAppId) -> u64 {
+    PERISHABLE_SHARDS.start + shard(appid)
 }

@@ -13,11 +13,15 @@ use component_api::id::AuthorizerAppId;
 
 /// A notice that is not handled yet.
 #[derive(Debug)]
-pub(crate) struct PendingNotice {
+pub struct PendingNotice {
+    /// SHA-256 of its plain text.
+    pub sha256: String,
     /// What WeChat said.
-    pub(crate) notice: AuthorizationNotice,
+    pub notice: AuthorizationNotice,
     /// How many tries have failed.
-    pub(crate) failures: u64,
+    pub failures: u64,
+    /// When one call denied the authorization that no other call has denied yet.
+    pub denied_once_at: Option<Timestamp>,
 }
 
 /// How long the stream may take for a notice. After that the refresher handles it.
@@ -50,7 +54,7 @@ impl Store {
             }
         }
         item.set_time("received_at", now);
-        item.set_number("due_shard", key::shard(&notice.authorizer));
+        item.set_number("due_shard", key::perishable_shard(&notice.authorizer));
         item.set_time("due_at", now + STREAM_TIME);
         item.set_time("ttl", now + LIFE);
         let put = self
@@ -76,7 +80,7 @@ impl Store {
         sha256: &str,
     ) -> Result<Option<PendingNotice>, Error> {
         let item = self.get("read a notice", &key::notice(sha256)).await?;
-        Ok(item.as_ref().and_then(read))
+        Ok(item.as_ref().and_then(|item| read(sha256, item)))
     }
 
     /// Marks a notice as handled and deletes the code it carried.
@@ -105,16 +109,20 @@ impl Store {
         &self,
         sha256: &str,
         until: Timestamp,
+        denied_once_at: Option<Timestamp>,
     ) -> Result<(), Error> {
-        self.update_notice(
-            sha256,
-            "SET due_at = :until ADD failures :one",
-            &[
-                (":until", time(until)),
-                (":one", AttributeValue::N("1".to_owned())),
-            ],
-        )
-        .await
+        let mut values = vec![
+            (":until", time(until)),
+            (":one", AttributeValue::N("1".to_owned())),
+        ];
+        let expression = match denied_once_at {
+            Some(at) => {
+                values.push((":denied", time(at)));
+                "SET due_at = :until, denied_once_at = :denied ADD failures :one"
+            }
+            None => "SET due_at = :until ADD failures :one",
+        };
+        self.update_notice(sha256, expression, &values).await
     }
 
     async fn update_notice(
@@ -142,7 +150,7 @@ impl Store {
     }
 }
 
-fn read(item: &Item) -> Option<PendingNotice> {
+fn read(sha256: &str, item: &Item) -> Option<PendingNotice> {
     item.time("due_at")?;
     let grant = || {
         Some(GrantedCode {
@@ -157,11 +165,13 @@ fn read(item: &Item) -> Option<PendingNotice> {
         _ => return None,
     };
     Some(PendingNotice {
+        sha256: sha256.to_owned(),
         notice: AuthorizationNotice {
             created_at: item.time("create_time")?,
             authorizer: AuthorizerAppId::parse(item.text("authorizer_appid")?).ok()?,
             change,
         },
         failures: item.number("failures").unwrap_or_default(),
+        denied_once_at: item.time("denied_once_at"),
     })
 }

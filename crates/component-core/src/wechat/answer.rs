@@ -253,13 +253,16 @@ fn granted(answer: &Answer, asked_at: Timestamp) -> Option<GrantedTokens> {
     })
 }
 
-fn permission_sets(info: &Json) -> Vec<u64> {
-    let sets = info.list("func_info").unwrap_or_default();
+/// `None` if the answer does not tell: sets that are not there were taken away, and sets that cannot
+/// be read were not.
+fn permission_sets(info: &Json) -> Option<Vec<u64>> {
+    let sets = info.list("func_info")?;
     let ids = sets.iter().filter_map(|set| {
         let id = set.object("funcscope_category")?.number("id")?;
         u64::try_from(id).ok()
     });
-    ids.take(MAX_PERMISSION_SETS).collect()
+    let ids: Vec<_> = ids.take(MAX_PERMISSION_SETS).collect();
+    (!ids.is_empty() || sets.is_empty()).then_some(ids)
 }
 
 fn appid(json: &Json) -> Option<AuthorizerAppId> {

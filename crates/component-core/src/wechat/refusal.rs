@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use component_api::code::Code;
+
 /// An endpoint of WeChat's component API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
@@ -46,20 +48,34 @@ pub enum Refusal {
     AccessToken,
     /// The verify ticket is expired or wrong.
     Ticket,
-    /// A quota of the component is used up.
+    /// The quota of a day is used up.
     Quota,
+    /// The quota of a minute is used up.
+    MinuteQuota,
     /// The caller's IP address is not on the component's white-list.
     Address,
-    /// The app id, the app secret or the component itself is not right, or not released.
+    /// The app id, the app secret or the component itself is not right, or not released; from an
+    /// endpoint that names an account, most often that account does not exist any more.
     Component,
-    /// The account does not authorize the component.
+    /// The account does not authorize the component, or has not granted what the call needs.
     NotAuthorized,
+    /// WeChat limits the account itself: it is frozen, banned, migrated or being deregistered.
+    Limited,
     /// The authorization code is not one, was used or is too old.
     Code,
     /// The refresh token is not, or no longer, the right one.
     RefreshToken,
     /// Anything else: the call itself is wrong, or the code is new.
     Other,
+}
+
+/// Whose trouble a refusal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concern {
+    /// The component's: the call for any other account would end alike.
+    Component,
+    /// The account's that the call names.
+    Account,
 }
 
 impl Endpoint {
@@ -83,6 +99,17 @@ impl Endpoint {
             Self::AuthorizerToken => "api_authorizer_token",
             Self::GetAuthorizerInfo => "api_get_authorizer_info",
             Self::GetAuthorizerList => "api_get_authorizer_list",
+        }
+    }
+
+    /// Whether its calls name an authorizer, by app id or by a code of its own.
+    const fn names_an_account(self) -> bool {
+        match self {
+            Self::QueryAuth | Self::AuthorizerToken | Self::GetAuthorizerInfo => true,
+            Self::StartPushTicket
+            | Self::ComponentToken
+            | Self::CreatePreauthcode
+            | Self::GetAuthorizerList => false,
         }
     }
 
@@ -122,12 +149,14 @@ impl Refused {
             -1 => Refusal::Busy,
             40001 | 40014 | 42001 | 42006 => Refusal::AccessToken,
             61005 | 61006 => Refusal::Ticket,
-            45009 | 45011 => Refusal::Quota,
+            45009 => Refusal::Quota,
+            45011 => Refusal::MinuteQuota,
             61004 | 40090 => Refusal::Address,
             40013 | 40125 | 41002 | 41004 | 41018 | 61000 | 61001 | 61002 | 61011 | 61028 => {
                 Refusal::Component
             }
-            61003 => Refusal::NotAuthorized,
+            61003 | 61007 => Refusal::NotAuthorized,
+            50002 | 48004 => Refusal::Limited,
             61009 | 61010 => Refusal::Code,
             // 42007: the account's administrator has changed the password, which ends the refresh
             // token too.
@@ -136,49 +165,77 @@ impl Refused {
         }
     }
 
-    /// Whether WeChat has answered the question, so that asking again would change nothing.
-    pub fn is_answer(&self) -> bool {
-        self.meaning() != Refusal::Busy
+    /// Its code, as callers tell it from others.
+    pub fn code(&self) -> Code {
+        match self.meaning() {
+            Refusal::Busy => Code::WechatUnavailable,
+            Refusal::Limited if self.concerns() == Concern::Account => Code::AccountLimited,
+            _ => Code::WechatRejected,
+        }
     }
 
-    /// Whether it would happen to every authorizer's call alike.
-    pub const fn is_component_wide(&self) -> bool {
+    /// Whose trouble it is: what a call says that names an account concerns that account, whatever
+    /// the code, except for what can only be the component's.
+    pub const fn concerns(&self) -> Concern {
+        match self.meaning() {
+            Refusal::Address | Refusal::Ticket => Concern::Component,
+            _ if self.endpoint.names_an_account() => Concern::Account,
+            _ => Concern::Component,
+        }
+    }
+
+    /// Whether the component could be the cause although the call names an account: if many accounts
+    /// in a row are refused alike, it is.
+    pub const fn may_concern_the_component(&self) -> bool {
         match self.meaning() {
             Refusal::AccessToken
             | Refusal::Ticket
             | Refusal::Quota
+            | Refusal::MinuteQuota
             | Refusal::Address
-            | Refusal::Component => true,
+            | Refusal::Component
+            | Refusal::Other => true,
             Refusal::Busy
             | Refusal::NotAuthorized
+            | Refusal::Limited
             | Refusal::Code
-            | Refusal::RefreshToken
-            | Refusal::Other => false,
+            | Refusal::RefreshToken => false,
         }
     }
 
     /// What a caller can do.
     pub fn advice(&self) -> String {
-        let what = match self.meaning() {
-            Refusal::Busy => "try again; WeChat is busy".to_owned(),
-            Refusal::Quota => {
+        let what = match (self.meaning(), self.concerns()) {
+            (Refusal::Busy, _) => "try again; WeChat is busy".to_owned(),
+            (Refusal::Quota, _) => {
                 "wait until WeChat's quota is reset at midnight in Beijing, or clear it".to_owned()
             }
-            Refusal::Address => format!(
+            (Refusal::MinuteQuota, _) => {
+                "wait a minute; WeChat's quota of this minute is used up".to_owned()
+            }
+            (Refusal::Address, _) => format!(
                 "put the address {} on the component's IP white-list in WeChat's console",
                 self.seen_from
                     .as_deref()
                     .unwrap_or("of the stack's NAT gateway")
             ),
-            Refusal::Component => {
+            (Refusal::Component | Refusal::AccessToken, Concern::Account) => {
+                "ask the account's owner whether it still exists, or was deregistered or migrated; WeChat refuses the call for this account"
+                    .to_owned()
+            }
+            (Refusal::Component, Concern::Component) => {
                 "check the component's app id and app secret in its secret, and that it is released"
                     .to_owned()
             }
-            Refusal::Ticket => "wait for WeChat's next ticket push".to_owned(),
-            Refusal::NotAuthorized => "ask the account's owner to authorize".to_owned(),
-            Refusal::Code => "start the authorization again".to_owned(),
-            Refusal::RefreshToken => "ask the account's owner to authorize again".to_owned(),
-            Refusal::AccessToken | Refusal::Other => {
+            (Refusal::Ticket, _) => "wait for WeChat's next ticket push".to_owned(),
+            (Refusal::NotAuthorized, _) => "ask the account's owner to authorize".to_owned(),
+            (Refusal::Limited, _) => {
+                "ask the account's owner to have WeChat lift its limit; the account is frozen, banned, migrated or being deregistered, and to authorize again does not help"
+                    .to_owned()
+            }
+            (Refusal::Code, _) => "start the authorization again".to_owned(),
+            (Refusal::RefreshToken, _) => "ask the account's owner to authorize again".to_owned(),
+            (Refusal::AccessToken | Refusal::Other, _) => {
                 "look the errcode up in WeChat's documentation".to_owned()
             }
         };
@@ -215,8 +272,12 @@ mod tests {
         check(40125, Refusal::Component);
         check(61028, Refusal::Component);
         check(45009, Refusal::Quota);
-        check(45011, Refusal::Quota);
+        check(45011, Refusal::MinuteQuota);
         check(61003, Refusal::NotAuthorized);
+        check(61007, Refusal::NotAuthorized);
+        check(50002, Refusal::Limited);
+        check(48004, Refusal::Limited);
+        check(48001, Refusal::Other);
         check(61004, Refusal::Address);
         check(61005, Refusal::Ticket);
         check(61006, Refusal::Ticket);
@@ -233,5 +294,49 @@ mod tests {
             assert_eq!(Endpoint::parse(endpoint.as_str()), Some(endpoint));
         }
         assert_eq!(Endpoint::parse("api_"), None);
+    }
+
+    #[track_caller]
+    fn check_concern(endpoint: Endpoint, errcode: i64, concern: Concern, counts: bool) {
+        let refused = Refused {
+            endpoint,
+            errcode,
+            rid: None,
+            seen_from: None,
+        };
+        let got = (refused.concerns(), refused.may_concern_the_component());
+        assert_eq!(got, (concern, counts), "{endpoint} {errcode}");
+    }
+
+    #[test]
+    fn a_refusal_is_judged_by_endpoint_and_errcode() {
+        use Endpoint::{AuthorizerToken, ComponentToken, GetAuthorizerInfo, QueryAuth};
+        for errcode in [40013, 40001, 41002, 48001, 45009, 45011, 99999] {
+            for endpoint in [AuthorizerToken, GetAuthorizerInfo, QueryAuth] {
+                check_concern(endpoint, errcode, Concern::Account, true);
+            }
+            check_concern(ComponentToken, errcode, Concern::Component, true);
+        }
+        for errcode in [50002, 48004, 61003, 61007, 61009, 61010, 61023] {
+            check_concern(AuthorizerToken, errcode, Concern::Account, false);
+        }
+        check_concern(AuthorizerToken, 61004, Concern::Component, true);
+        check_concern(Endpoint::StartPushTicket, 40125, Concern::Component, true);
+        check_concern(Endpoint::GetAuthorizerList, 45009, Concern::Component, true);
+    }
+
+    #[test]
+    fn the_advice_speaks_of_the_account_when_it_is_the_accounts_trouble() {
+        let refused = |endpoint| Refused {
+            endpoint,
+            errcode: 40013,
+            rid: None,
+            seen_from: None,
+        };
+        let of_account = refused(Endpoint::AuthorizerToken).advice();
+        assert!(of_account.contains("account"), "{of_account}");
+        assert!(!of_account.contains("app secret"), "{of_account}");
+        let of_component = refused(Endpoint::ComponentToken).advice();
+        assert!(of_component.contains("app secret"), "{of_component}");
     }
 }

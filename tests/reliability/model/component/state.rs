@@ -301,26 +301,6 @@ impl State {
         !in_flight && self.wechat.accepts_until(row::number(token)) < token.expires_at.as_secs()
     }
 
-    /// Whether this worker is about to store an answer that comes too late to count, but ended the
-    /// token that another worker is about to store.
-    pub(super) fn comes_between(&self, number: usize) -> bool {
-        let stored_by = self.row.slot.token_seq;
-        let brought = |worker: &Worker| match worker {
-            Worker::Renewing(Renewing {
-                seq,
-                step: Step::Store { number, .. },
-                ..
-            }) => Some((*seq, *number)),
-            _ => None,
-        };
-        let Some((seq, ending)) = brought(&self.workers[number]) else {
-            return false;
-        };
-        let mut others = self.workers.iter().filter_map(brought);
-        let ends_another = others.any(|(seq, ended)| stored_by < seq && ended < ending);
-        seq < stored_by && ends_another
-    }
-
     /// Another stack renews, without this row.
     pub(super) fn another_stack_renews(&mut self) {
         self.wechat.component_token(Stack::Another, self.now);

@@ -1,6 +1,7 @@
 //! Authorizations: what an exchanged code, or WeChat's list, makes of a row.
 
 use std::cmp::Ordering;
+use std::time::Duration;
 
 use super::{Authorizer, Evidence, GrantedTokens, Standing};
 use crate::time::{MAX_CLOCK_SKEW, Moment, Timestamp};
@@ -8,8 +9,9 @@ use crate::token::{ACCESS_TOKEN_LIFE, AuthorizerRefreshToken, Secret};
 
 /// What an authorization that is taken means for the tokens of a row.
 ///
-/// The first line that fits decides. A token is *issued later* if it expires later: WeChat was asked
-/// for it later.
+/// The first line that fits decides. A token is *issued later* if it expires later, since WeChat
+/// gives all of them the same life. A granted refresh token is the one that WeChat gave; if it gave
+/// none, the stored one stays.
 ///
 /// | stored | granted | refresh token | access token | lease | due |
 /// |---|---|---|---|---|---|
@@ -20,9 +22,9 @@ use crate::token::{ACCESS_TOKEN_LIFE, AuthorizerRefreshToken, Secret};
 /// | authorized by another refresh token, never used | any | granted | none | free | now |
 /// | anything else | any | granted | granted | free | before it expires |
 ///
-/// In the last four lines, if the granted refresh token was stored before, and another call with it
-/// may have reached WeChat (see [`CallUnderWay`]), the lease ends when it did, the row is due then,
-/// and the access token is in doubt.
+/// In the last four lines another call may have used the granted refresh token (see
+/// [`CallUnderWay`]). Then the lease keeps its end, the row is due at that end, and the access token
+/// is in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Weighed {
     /// What is stored is as new as what is granted, or newer.
@@ -48,6 +50,9 @@ enum CallUnderWay {
     /// second, or is in flight.
     WithTheSameToken,
 }
+
+/// The time over which accounts are renewed that a list has brought.
+const SPREAD: Duration = Duration::from_hours(1);
 
 impl Authorizer {
     /// The row once an authorization was granted; `None` if a newer one is stored, or a revocation
@@ -78,8 +83,8 @@ impl Authorizer {
             AccessToken::Granted => granted.access_token.clone(),
             AccessToken::Untrusted => None,
         });
-        if !granted.permission_sets.is_empty() {
-            next.permission_sets.clone_from(&granted.permission_sets);
+        if let Some(permission_sets) = &granted.permission_sets {
+            next.permission_sets.clone_from(permission_sets);
         }
         next.restore(moment);
         if under_way == CallUnderWay::WithTheSameToken && next.due_at.is_some() {
@@ -162,20 +167,27 @@ impl Authorizer {
         Some(kept.distrusted(moment))
     }
 
-    /// Whether an authorization of the time `at` is over: to exchange its code could only harm what
-    /// is stored.
+    /// Whether the row records an authorization or a revocation later than `at`, the time of an
+    /// authorization: to exchange its code could only harm what is stored.
     pub fn overtook(&self, at: Timestamp) -> bool {
         at < self.auth_epoch || at < self.revoked_at
     }
 
-    /// Whether what is stored may be younger than something of the time `moment`.
-    pub fn may_follow(&self, moment: Timestamp) -> bool {
-        self.revoked_at > moment || self.auth_epoch > moment
+    /// Whether the row records an authorization or a revocation that may be later than `bound`, the
+    /// latest moment known to lie before an authorization of unknown time.
+    pub fn may_follow(&self, bound: Timestamp) -> bool {
+        self.overtook(bound)
     }
 
     /// Whether the authorization of the time `at` is stored, or a newer one.
     pub fn is_authorized_since(&self, at: Timestamp) -> bool {
         self.standing == Standing::Authorized && self.auth_epoch >= at
+    }
+
+    /// Whether the authorization of the time `at` may be the stored one, of whose time no more than a
+    /// bound is known.
+    pub fn may_be_authorized_at(&self, at: Timestamp) -> bool {
+        self.standing == Standing::Authorized && self.auth_epoch + MAX_CLOCK_SKEW * 2 >= at
     }
 
     /// The row with a refresh token that WeChat gave kept beside the current one; `None` if it is
@@ -205,7 +217,12 @@ impl Authorizer {
         let unknown = refresh_token.filter(|token| !self.knows(token));
         match self.standing {
             // Never heard of, or a revocation older than the authorization that the list tells of.
-            Standing::Revoked => self.authorize(evidence, &granted, moment),
+            Standing::Revoked => {
+                let mut next = self.authorize(evidence, &granted, moment)?;
+                next.listed_at = Some(moment.now);
+                next.spread(moment);
+                Some(next)
+            }
             // A notice got lost: the tokens here are of the authorization before.
             _ if unknown.is_some() && auth_time > self.auth_epoch => {
                 self.authorize(evidence, &granted, moment)
@@ -214,6 +231,7 @@ impl Authorizer {
                 let mut next = self.clone();
                 next.install(unknown?);
                 next.restore(moment);
+                next.spread(moment);
                 Some(next)
             }
             // A notice got lost and its code was never exchanged: what is older is of the
@@ -225,7 +243,26 @@ impl Authorizer {
                 next.due_at = next.due_at.min(Some(moment.now));
                 Some(next)
             }
+            // Imported by hand, without a time to look at it.
+            Standing::Authorized if self.refresh_token.is_some() && self.due_at.is_none() => {
+                let mut next = self.clone();
+                if let Some(token) = unknown {
+                    next.keep_beside(token);
+                }
+                next.due_at = Some(moment.now);
+                next.spread(moment);
+                Some(next)
+            }
             Standing::Authorized => self.beside(unknown?),
+        }
+    }
+
+    /// Puts off what the list has made due at once, each row by another part of [`SPREAD`]: a list of
+    /// a hundred thousand accounts must not become a hundred thousand renewals at once. A caller who
+    /// asks for the token earlier renews it.
+    fn spread(&mut self, moment: Moment) {
+        if self.due_at.is_some_and(|due_at| due_at <= moment.now) {
+            self.due_at = Some(moment.now + SPREAD.mul_f64(moment.jitter));
         }
     }
 

@@ -7,11 +7,51 @@ use crate::row::{Failure, Lease, LeaseSlot, Order};
 use crate::time::{Moment, Timestamp};
 use crate::token::{AuthorizerRefreshToken, Secret};
 
+/// What kind of failure has set a renewal back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Setback {
+    /// The component's trouble: the account has done nothing, and is looked at again soon.
+    Component {
+        /// Not before this moment, if WeChat has told one.
+        until: Option<Timestamp>,
+    },
+    /// The account's, of a kind that may pass in minutes.
+    Account,
+    /// WeChat limits the account itself.
+    Limited,
+    /// WeChat refuses what it names itself as right, or does not tell what is right instead.
+    Contradicted {
+        /// If one call has denied the authorization: when that was first so.
+        denied_once_at: Option<Timestamp>,
+    },
+}
+
 /// After the first failed renewal; doubled with each further one.
 const FIRST_BACKOFF: Duration = Duration::from_mins(1);
 
 /// At most this long between two tries for one authorizer.
 const MAX_BACKOFF: Duration = Duration::from_mins(30);
+
+/// If WeChat contradicts itself, or does not tell what is authorized: most often that is over in
+/// minutes, and sometimes never.
+const CONTRADICTED_BACKOFF: [Duration; 5] = [
+    Duration::from_mins(5),
+    Duration::from_mins(15),
+    Duration::from_hours(1),
+    Duration::from_hours(3),
+    Duration::from_hours(6),
+];
+
+/// WeChat lifts a limit after hours or days, and tells no platform.
+const LIMITED_BACKOFF: [Duration; 4] = [
+    Duration::from_mins(30),
+    Duration::from_hours(1),
+    Duration::from_hours(3),
+    Duration::from_hours(6),
+];
+
+/// For so long a refresh token that WeChat names and refuses is kept and tried.
+const LONGEST_CONTRADICTION: Duration = Duration::from_hours(24);
 
 impl Authorizer {
     /// The row once its lease is taken at `now`.
@@ -62,7 +102,7 @@ impl Authorizer {
         next.install(&renewal.refresh_token);
         next.slot = renewed.slot;
         next.standing = Standing::Authorized;
-        next.failures = 0;
+        next.forget_setbacks();
         let due_at = due(&issued.token, moment.jitter);
         // If a later lease exists, its token is newer than this one: keep the due time that lease
         // set.
@@ -110,12 +150,18 @@ impl Authorizer {
         Some(next)
     }
 
-    /// The row once the holder of `lease` has given up for now; what it has stays.
+    /// The row once the holder of `lease` has given up for now; what it has stays. It is always put
+    /// off, so that no row is the head of its shard in the next run again.
     ///
-    /// `retry_after` puts off the next try. Without it the failure was not this authorizer's, and
-    /// the row stays due.
+    /// If WeChat has contradicted itself for a day, the row is given up, with its tokens.
     #[must_use]
-    pub fn failed(&self, lease: Lease, failure: &Failure, retry_after: Option<Timestamp>) -> Self {
+    pub fn failed(
+        &self,
+        lease: Lease,
+        failure: &Failure,
+        setback: Setback,
+        moment: Moment,
+    ) -> Self {
         let mut next = self.clone();
         if self.is_over(lease) {
             // Whatever failed was not the renewal of the authorization that is stored.
@@ -123,12 +169,27 @@ impl Authorizer {
             return next;
         }
         next.slot = self.slot.failed(lease, failure);
-        if self.slot.order(lease) != Order::Overtaken
-            && let (Some(retry_after), Some(_)) = (retry_after, next.due_at)
-        {
-            next.failures = next.failures.saturating_add(1);
-            next.due_at = Some(retry_after);
+        if self.slot.order(lease) == Order::Overtaken || next.due_at.is_none() {
+            return next;
         }
+        next.due_at = Some(moment.now + self.backoff(setback, moment.jitter));
+        match setback {
+            Setback::Component { until } => {
+                next.due_at = next.due_at.max(until);
+                return next;
+            }
+            Setback::Account => {}
+            Setback::Limited => next.limited_at = next.limited_at.or(Some(moment.now)),
+            Setback::Contradicted { denied_once_at } => {
+                next.denied_once_at = denied_once_at.or(next.denied_once_at);
+                let since = *next.contradicted_since.get_or_insert(moment.now);
+                if since + LONGEST_CONTRADICTION <= moment.now {
+                    next.standing = Standing::ReauthorizationRequired;
+                    next.due_at = None;
+                }
+            }
+        }
+        next.failures = next.failures.saturating_add(1);
         next
     }
 
@@ -145,10 +206,22 @@ impl Authorizer {
         }
     }
 
-    /// When to try again after the coming failure: doubling, with full jitter in the upper half.
-    pub fn backoff(&self, moment: Moment) -> Timestamp {
-        let doubled = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(10));
-        moment.now + doubled.min(MAX_BACKOFF).mul_f64(0.5 + moment.jitter / 2.0)
+    /// How long to wait after the coming failure, with jitter in the upper half.
+    pub(super) fn backoff(&self, setback: Setback, jitter: f64) -> Duration {
+        let step = usize::try_from(self.failures).unwrap_or(usize::MAX);
+        let of = |steps: &[Duration]| {
+            let last = steps.last().copied().unwrap_or(FIRST_BACKOFF);
+            steps.get(step).copied().unwrap_or(last)
+        };
+        let whole = match setback {
+            Setback::Component { .. } => FIRST_BACKOFF,
+            Setback::Account => FIRST_BACKOFF
+                .saturating_mul(1 << self.failures.min(10))
+                .min(MAX_BACKOFF),
+            Setback::Contradicted { .. } => return of(&CONTRADICTED_BACKOFF),
+            Setback::Limited => of(&LIMITED_BACKOFF),
+        };
+        whole.mul_f64(0.5 + jitter / 2.0)
     }
 
     /// Whether the holder of `lease` has nothing more to do: a later lease has brought its token, or

@@ -17,6 +17,30 @@ pub enum Revocation {
     Ignore,
 }
 
+/// How far one denial of an authorization can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// It stands alone, since this moment: WeChat has denied authorizations for hours that it named
+    /// again afterwards.
+    First(Timestamp),
+    /// Another call said the same at least a minute before.
+    Second,
+}
+
+impl Denial {
+    /// A denial at `now`, after the one that stood alone `before`.
+    pub fn at(before: Option<Timestamp>, now: Timestamp) -> Self {
+        match before {
+            Some(before) if before + BETWEEN_DENIALS <= now => Self::Second,
+            Some(before) => Self::First(before),
+            None => Self::First(now),
+        }
+    }
+}
+
+/// Two denials less than this apart may have one passing cause.
+const BETWEEN_DENIALS: Duration = Duration::from_mins(1);
+
 /// How long a tombstone orders late notices.
 const TOMBSTONE_LIFE: Duration = Duration::from_hours(90 * 24);
 
@@ -58,6 +82,11 @@ impl Authorizer {
         (unchanged && self.standing != Standing::Revoked).then(|| self.undated_tombstone(now))
     }
 
+    /// What it means that one call has denied the authorization at `now`.
+    pub fn denial(&self, now: Timestamp) -> Denial {
+        Denial::at(self.denied_once_at, now)
+    }
+
     /// Whether WeChat denied the authorization when it was asked at or after `moment`, without
     /// telling since when. An older grant may reopen the row, but without its access token, so that
     /// the next renewal asks WeChat.
@@ -80,6 +109,9 @@ impl Authorizer {
             standing: Standing::Revoked,
             slot: self.slot.cleared(None),
             failures: 0,
+            limited_at: None,
+            contradicted_since: None,
+            denied_once_at: None,
             due_at: None,
             ttl: Some(now + TOMBSTONE_LIFE),
             ..self.clone()

@@ -45,7 +45,7 @@ fn granted(refresh_token: &str) -> GrantedTokens {
         asked_at: NOW,
         access_token: Some(access("of-the-grant")),
         refresh_token: Secret::parse(refresh_token),
-        permission_sets: vec![1, 15],
+        permission_sets: Some(vec![1, 15]),
     }
 }
 
@@ -651,10 +651,7 @@ fn a_late_answer_of_an_older_authorization_changes_nothing() {
     assert_eq!(row.renewed(lease, &renewal("a", "r"), &[], MOMENT), None);
     assert_eq!(row.exhausted(lease, &[refresh("r2")], NOW), None);
     let (row, _) = leased(&row);
-    assert_eq!(
-        row.failed(lease, &failure(Code::WechatRejected), Some(NOW)),
-        row
-    );
+    assert_eq!(set_back(&row, lease, Setback::Account), row);
 }
 
 #[test]
@@ -767,8 +764,8 @@ fn the_doubt_that_a_lost_holder_leaves_stays_until_a_later_lease_has_its_answer(
 fn an_answer_leaves_the_row_due_for_the_holder_of_a_later_lease() {
     let (row, early) = leased(&authorized());
     let (row, late) = leased(&row);
+    let row = set_back(&row, late, Setback::Account);
     let retry_at = NOW + Duration::from_secs(30);
-    let row = row.failed(late, &failure(Code::WechatUnavailable), Some(retry_at));
     let row = row
         .renewed(early, &renewal("a2", "r1"), &[], MOMENT)
         .unwrap();
@@ -893,11 +890,34 @@ fn the_history_is_bounded_and_the_oldest_token_goes_first() {
 
 // Failures and due times.
 
+/// The row once the holder of `lease` has given up because of `setback`.
+fn set_back(row: &Authorizer, lease: Lease, setback: Setback) -> Authorizer {
+    row.failed(lease, &failure(Code::WechatUnavailable), setback, MOMENT)
+}
+
+/// The row after renewals that failed alike, and how long after each of them the next try comes.
+fn set_back_times(setback: Setback, times: usize) -> (Authorizer, Vec<u64>) {
+    let mut row = authorized();
+    let mut waits = Vec::new();
+    for _time in 0..times {
+        let (leased, lease) = leased(&row);
+        row = set_back(&leased, lease, setback);
+        waits.extend(row.due_at.map(|due_at| NOW.until(due_at).as_secs()));
+    }
+    (row, waits)
+}
+
+const CONTRADICTED: Setback = Setback::Contradicted {
+    denied_once_at: None,
+};
+
+const COMPONENT: Setback = Setback::Component { until: None };
+
 #[test]
 fn a_failure_backs_off_and_keeps_what_is_there() {
     let (row, lease) = leased(&authorized());
-    let later = row.backoff(MOMENT);
-    let failed = row.failed(lease, &failure(Code::WechatUnavailable), Some(later));
+    let failed = set_back(&row, lease, Setback::Account);
+    let later = NOW + Duration::from_secs(30);
     assert_eq!((failed.failures, failed.due_at), (1, Some(later)));
     assert_eq!(failed.slot.failure, Some(failure(Code::WechatUnavailable)));
     assert_eq!(failed.slot.lease.until, Timestamp::default());
@@ -907,11 +927,66 @@ fn a_failure_backs_off_and_keeps_what_is_there() {
 }
 
 #[test]
-fn a_failure_of_the_component_leaves_the_row_due_as_it_was() {
+fn a_failure_of_the_component_puts_the_row_off_a_little_and_is_not_counted_against_it() {
+    let (row, waits) = set_back_times(COMPONENT, 3);
+    assert_eq!((row.failures, waits), (0, vec![30, 30, 30]));
+    let next_minute = NOW + Duration::from_secs(60);
+    let until = Some(next_minute);
+    let (row, _) = set_back_times(Setback::Component { until }, 1);
+    assert_eq!(row.due_at, Some(next_minute));
+}
+
+#[test]
+fn a_limited_account_is_tried_slowly_and_authorized_all_the_while() {
+    let (row, waits) = set_back_times(Setback::Limited, 5);
+    assert_eq!(waits, [900, 1800, 5400, 10_800, 10_800]);
+    assert_eq!(row.standing, Standing::Authorized);
+    assert_eq!(row.limited_at, Some(NOW));
+    let (row, lease) = leased(&row);
+    let row = row
+        .renewed(lease, &renewal("a2", "r1"), &[], MOMENT)
+        .unwrap();
+    assert_eq!((row.limited_at, row.failures), (None, 0));
+}
+
+#[test]
+fn an_account_of_which_wechat_contradicts_itself_is_kept_for_a_day() {
+    let (row, waits) = set_back_times(CONTRADICTED, 6);
+    assert_eq!(waits, [300, 900, 3600, 10_800, 21_600, 21_600]);
+    assert_eq!(row.standing, Standing::Authorized);
+    assert_eq!(row.contradicted_since, Some(NOW));
+    let fail = |hours| {
+        let (row, lease) = leased(&row);
+        let moment = Moment {
+            now: NOW + Duration::from_hours(hours),
+            jitter: 0.0,
+        };
+        row.failed(lease, &failure(Code::WechatRejected), CONTRADICTED, moment)
+    };
+    assert_eq!(fail(23).standing, Standing::Authorized);
+    let given_up = fail(24);
+    assert_eq!(given_up.standing, Standing::ReauthorizationRequired);
+    assert_eq!(given_up.due_at, None);
+    assert_eq!(given_up.candidates(), row.candidates());
+}
+
+#[test]
+fn one_denial_is_no_withdrawal_and_a_second_one_a_minute_later_is() {
     let (row, lease) = leased(&authorized());
-    let failed = row.failed(lease, &failure(Code::NoVerifyTicket), None);
-    assert_eq!((failed.failures, failed.due_at), (0, row.due_at));
-    assert_eq!(failed.slot.failure, Some(failure(Code::NoVerifyTicket)));
+    assert_eq!(row.denial(NOW), Denial::First(NOW));
+    let denied_once_at = Some(NOW);
+    let row = set_back(&row, lease, Setback::Contradicted { denied_once_at });
+    assert_eq!(row.denied_once_at, Some(NOW));
+    assert_eq!(row.standing, Standing::Authorized);
+    let later = |secs| NOW + Duration::from_secs(secs);
+    assert_eq!(row.denial(later(59)), Denial::First(NOW));
+    assert_eq!(row.denial(later(60)), Denial::Second);
+    // WeChat has given something since: the next denial is a first one again.
+    let (row, lease) = leased(&row);
+    let row = row
+        .renewed(lease, &renewal("a2", "r1"), &[], MOMENT)
+        .unwrap();
+    assert_eq!(row.denial(later(60)), Denial::First(later(60)));
 }
 
 #[test]
@@ -921,16 +996,13 @@ fn a_late_failure_does_not_touch_what_a_later_lease_brought() {
     let row = row
         .renewed(fast, &renewal("a2", "r1"), &[], MOMENT)
         .unwrap();
-    assert_eq!(
-        row.failed(slow, &failure(Code::WechatUnavailable), Some(NOW)),
-        row
-    );
+    assert_eq!(set_back(&row, slow, Setback::Account), row);
 }
 
 #[test]
 fn a_failure_makes_no_revoked_row_due() {
     let (row, lease) = leased(&authorized());
-    let row = revoked(&row, T2).failed(lease, &failure(Code::WechatRejected), Some(NOW));
+    let row = set_back(&revoked(&row, T2), lease, Setback::Limited);
     assert_eq!((row.standing, row.due_at), (Standing::Revoked, None));
 }
 
@@ -948,7 +1020,7 @@ fn the_backoff_doubles_up_to_half_an_hour_with_jitter_in_its_upper_half() {
             failures,
             ..authorized()
         };
-        let wait = |jitter| NOW.until(row.backoff(moment(jitter))).as_secs();
+        let wait = |jitter| row.backoff(Setback::Account, jitter).as_secs();
         assert_eq!(
             (wait(0.0), wait(1.0)),
             (least_secs, most_secs),

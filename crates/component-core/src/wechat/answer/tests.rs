@@ -54,14 +54,16 @@ fn check_error(error: &Error, code: &str, status: StatusCode, component_wide: bo
 #[test]
 fn every_refusal_has_its_code_and_is_the_components_trouble_or_not() {
     let answered = StatusCode::BAD_GATEWAY;
-    for errcode in [
-        40001, 42001, 40013, 40125, 45009, 45011, 61004, 61005, 61006,
-    ] {
+    for errcode in [61004, 61005, 61006] {
         check_error(&refused(errcode, ""), "wechat_rejected", answered, true);
     }
-    for errcode in [61003, 61009, 61010, 61023, 99999] {
+    // The endpoint names an account.
+    for errcode in [
+        40001, 42001, 40013, 40125, 45009, 45011, 61003, 61009, 61010, 61023, 99999,
+    ] {
         check_error(&refused(errcode, ""), "wechat_rejected", answered, false);
     }
+    check_error(&refused(50002, ""), "account_limited", answered, false);
 }
 
 #[test]

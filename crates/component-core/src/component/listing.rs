@@ -1,0 +1,66 @@
+//! WeChat's list, walked once for all accounts that wait for it.
+
+use std::collections::BTreeMap;
+
+use component_api::id::AuthorizerAppId;
+
+use super::{Component, Kept};
+use crate::error::{Denied, Error};
+use crate::row::authorizer::Authorizer;
+use crate::time::Deadline;
+use crate::wechat::answer::ListedAuthorizer;
+
+impl Component {
+    /// Walks the list until every account in `waiting` is found, or the list ends: WeChat does not
+    /// tell by their info whether they are authorized, and one call may have denied it. What one call
+    /// has denied and the list does not name is not authorized.
+    ///
+    /// For the schedules alone: no caller waits for the whole list.
+    ///
+    /// # Errors
+    /// Those of [`Component::as_component`] and [`Component::change_authorizer`].
+    pub async fn ask_the_list(
+        &self,
+        mut waiting: BTreeMap<AuthorizerAppId, Denied>,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let mut offset = Some(0);
+        while let Some(from) = offset {
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            let page = self.list_page(from, deadline).await?;
+            for entry in page.authorizers {
+                if waiting.remove(&entry.authorizer).is_some() {
+                    self.take_listed(&entry, deadline).await?;
+                }
+            }
+            offset = page.next;
+        }
+        for (appid, denied) in waiting {
+            tracing::warn!(authorizer_appid = %appid, "WeChat tells nothing of this authorizer, and its list does not name it");
+            if denied == Denied::Once {
+                let row = self.store.authorizer(&appid).await?;
+                self.take_denial(row, deadline).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What an entry of WeChat's list makes of its account's row.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn take_listed(
+        &self,
+        entry: &ListedAuthorizer,
+        deadline: Deadline,
+    ) -> Result<Kept<Authorizer>, Error> {
+        let before = self.store.authorizer(&entry.authorizer).await?;
+        // The jitter spreads what comes in one run over the refreshers' time.
+        let moment = self.clock.moment();
+        let next =
+            |row: &Authorizer| row.listed(entry.auth_time, entry.refresh_token.as_ref(), moment);
+        self.change_authorizer(before, next, deadline).await
+    }
+}
