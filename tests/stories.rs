@@ -24,5 +24,6 @@ mod rows;
 
 // All functions.
 mod costs;
+mod doors;
 mod events;
 mod story;

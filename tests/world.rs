@@ -8,7 +8,6 @@ use std::time::Duration;
 use component_core::error::Error;
 use component_core::time::{Clock, Deadline, Timestamp};
 use http::StatusCode;
-use lambda_http::Body;
 use local::emulators::Emulators;
 use local::functions::{Functions, Parts};
 use local::{door, triggers};
@@ -256,14 +255,15 @@ impl World {
     }
 
     /// What the ticket receiver answers to a query and a body.
-    pub(crate) async fn receive(&self, query: &str, body: impl Into<Body>) -> (StatusCode, String) {
+    pub(crate) async fn receive(
+        &self,
+        query: &str,
+        body: impl Into<Vec<u8>>,
+    ) -> (StatusCode, String) {
         let request = http::Request::post(format!("/wechat/events?{query}"));
         let request = request.body(body.into()).unwrap();
         let response = self.functions.ticket_receiver.handle(request).await;
-        (
-            response.status(),
-            String::from_utf8(response.body().to_vec()).unwrap(),
-        )
+        (response.status(), response.into_body())
     }
 
     /// Pushes a text as WeChat would.

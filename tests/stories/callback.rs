@@ -1,7 +1,6 @@
 //! The callback: what a merchant who comes back from WeChat sees, and what the vendor is told.
 
-use http::StatusCode;
-use lambda_http::Response;
+use http::{Response, StatusCode};
 use serde_json::json;
 use wechat_simulator::{AccountKind, Fault, FaultEffect};
 

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use component_core::door;
 use component_core::error::Error;
-use http::{StatusCode, header};
-use lambda_http::Request;
+use http::{Request, StatusCode, header};
 use serde_json::{Value, json};
 use wechat_simulator::{AccountKind, DEMO_APPIDS};
 
@@ -29,21 +29,20 @@ fn read(name: &str) -> String {
 }
 
 /// The payload of an invocation.
-fn event(name: &str) -> Value {
+pub(super) fn event(name: &str) -> Value {
     serde_json::from_str(&read(name)).unwrap()
 }
 
 /// The request that an HTTP function gets.
-fn request(name: &str) -> Request {
-    lambda_http::request::from_str(&read(name)).unwrap()
+fn request(name: &str) -> Request<Vec<u8>> {
+    door::request(event(name)).unwrap()
 }
 
 /// Sends an event to the ticket receiver.
 async fn receive(world: &World, name: &str) -> (u16, String) {
     let answer = world.functions.ticket_receiver.handle(request(name)).await;
     assert_eq!(answer.headers()[header::CONTENT_TYPE], "text/plain");
-    let body = String::from_utf8(answer.body().to_vec()).unwrap();
-    (answer.status().as_u16(), body)
+    (answer.status().as_u16(), answer.into_body())
 }
 
 async fn check_taken(world: &World, name: &str) {

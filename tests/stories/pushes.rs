@@ -4,7 +4,6 @@ use component_api::id::ComponentAppId;
 use component_core::push::cipher::{self, AesKey};
 use component_core::push::signature;
 use http::header;
-use lambda_http::Body;
 use local::functions::Functions;
 use wechat_simulator::{SealedPush, Settings};
 
@@ -46,7 +45,7 @@ fn answer(status: u16, body: &str) -> Answer {
     }
 }
 
-async fn post(functions: &Functions, query: &str, body: impl Into<Body>) -> Answer {
+async fn post(functions: &Functions, query: &str, body: impl Into<Vec<u8>>) -> Answer {
     let request = http::Request::post(format!("/wechat/events?{query}"));
     let request = request.body(body.into()).unwrap();
     let response = functions.ticket_receiver.handle(request).await;
@@ -54,17 +53,23 @@ async fn post(functions: &Functions, query: &str, body: impl Into<Body>) -> Answ
     Answer {
         status: response.status().as_u16(),
         content_type: content_type.to_str().unwrap().to_owned(),
-        body: String::from_utf8(response.body().to_vec()).unwrap(),
+        body: response.into_body(),
     }
 }
 
-async fn check_accepted(world: &World, what: &str, query: &str, body: impl Into<Body>) {
+async fn check_accepted(world: &World, what: &str, query: &str, body: impl Into<Vec<u8>>) {
     let answered = post(&world.functions, query, body).await;
     assert_eq!(answered, answer(200, SUCCESS), "{what}");
 }
 
 /// Asserts that a push is refused with this status, and that the table is unchanged.
-async fn check_refused(world: &World, what: &str, query: &str, body: impl Into<Body>, status: u16) {
+async fn check_refused(
+    world: &World,
+    what: &str,
+    query: &str,
+    body: impl Into<Vec<u8>>,
+    status: u16,
+) {
     let before = world.rows().await;
     let answered = post(&world.functions, query, body).await;
     assert_eq!(answered, answer(status, REFUSED), "{what}");

@@ -1,7 +1,6 @@
 //! The start page: what a merchant sees there, and where a click leads.
 
-use http::{StatusCode, header};
-use lambda_http::Response;
+use http::{Response, StatusCode, header};
 use local::functions::{Functions, Parts};
 use merchant_pages::brand::Brand;
 

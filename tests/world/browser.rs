@@ -1,7 +1,6 @@
 //! The merchant's browser, and checks of what it shows.
 
-use http::{HeaderMap, StatusCode, header};
-use lambda_http::{Body, Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use url::Url;
 
 use super::{HOST, World, deadline};
@@ -16,7 +15,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    pub(crate) fn request(&self, method: &str, address: &str) -> Request {
+    pub(crate) fn request(&self, method: &str, address: &str) -> Request<Vec<u8>> {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HOST.parse().unwrap());
         headers.insert("x-forwarded-proto", "https".parse().unwrap());
@@ -26,9 +25,9 @@ impl Browser {
         if let Some(agent) = self.user_agent {
             headers.insert(header::USER_AGENT, agent.parse().unwrap());
         }
-        let mut request = http::Request::builder().method(method).uri(address);
+        let mut request = Request::builder().method(method).uri(address);
         *request.headers_mut().unwrap() = headers;
-        request.body(Body::Empty).unwrap()
+        request.body(Vec::new()).unwrap()
     }
 
     pub(crate) fn remember(&mut self, response: &Response<String>) {

@@ -24,6 +24,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Function {
     TicketReceiver,
+    AuthStart,
     AuthCallback,
     AuthorizerSync,
     TokenRefresher,
@@ -31,8 +32,9 @@ pub(crate) enum Function {
 }
 
 impl Function {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::TicketReceiver,
+        Self::AuthStart,
         Self::AuthCallback,
         Self::AuthorizerSync,
         Self::TokenRefresher,
@@ -43,6 +45,7 @@ impl Function {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::TicketReceiver => "ticket-receiver",
+            Self::AuthStart => "auth-start",
             Self::AuthCallback => "auth-callback",
             Self::AuthorizerSync => "authorizer-sync",
             Self::TokenRefresher => "token-refresher",
@@ -54,7 +57,7 @@ impl Function {
     const fn timeout(self) -> Duration {
         match self {
             Self::TicketReceiver => Duration::from_secs(5),
-            Self::AuthCallback | Self::TokenGetter => Duration::from_secs(25),
+            Self::AuthStart | Self::AuthCallback | Self::TokenGetter => Duration::from_secs(25),
             Self::AuthorizerSync | Self::TokenRefresher => Duration::from_mins(15),
         }
     }
@@ -195,6 +198,11 @@ fn command(function: Function, outside: &str, runtime: &str) -> Command {
         .kill_on_drop(true);
     if function != Function::TicketReceiver {
         command.env("WECHAT_API_BASE_URL", outside);
+    }
+    if function == Function::AuthStart {
+        command
+            .env("WECHAT_MP_BASE_URL", outside)
+            .env("WECHAT_OPEN_BASE_URL", outside);
     }
     command
 }

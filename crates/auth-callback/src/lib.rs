@@ -10,7 +10,7 @@ use component_core::row::authorizer::Authorizer;
 use component_core::store::{Start, StartCheck, State};
 use component_core::time::Deadline;
 use component_core::token::{AuthorizationCode, Secret};
-use lambda_http::{Request, Response};
+use http::{Request, Response};
 use merchant_pages::brand::Brand;
 use merchant_pages::cookie::BrowserCookie;
 use merchant_pages::page::{Language, see_other};
@@ -41,7 +41,7 @@ const NAME_TIME: Duration = Duration::from_secs(2);
 
 impl AuthCallback {
     /// Answers a browser that WeChat sent back.
-    pub async fn handle(&self, request: Request, deadline: Deadline) -> Response<String> {
+    pub async fn handle(&self, request: Request<Vec<u8>>, deadline: Deadline) -> Response<String> {
         let Ending { outcome, start } = self.ending(&request, deadline).await;
         outcome.log(start.as_ref());
         if let Some(start) = &start
@@ -54,7 +54,7 @@ impl AuthCallback {
         page::result(language, &self.brand, &outcome, query.as_deref())
     }
 
-    async fn ending(&self, request: &Request, deadline: Deadline) -> Ending {
+    async fn ending(&self, request: &Request<Vec<u8>>, deadline: Deadline) -> Ending {
         let query = request.uri().query().unwrap_or_default();
         let Some(back) = Return::parse(query) else {
             return Outcome::Malformed.into();

@@ -9,9 +9,10 @@ use component_core::credentials::Vault;
 use component_core::store::Store;
 use component_core::time::{Clock, Deadline};
 use component_core::wechat::Wechat;
-use component_core::{config, http};
-use lambda_http::{Error, Request, RequestExt, run, service_fn, tracing};
+use component_core::{config, door, http};
+use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
 use merchant_pages::brand::Brand;
+use serde_json::Value;
 
 /// To deliver the answer.
 const MARGIN: Duration = Duration::from_millis(500);
@@ -38,9 +39,13 @@ async fn main() -> Result<(), Error> {
         component: Component::new(Store::new(aws.dynamodb(), table), wechat, vault?, clock),
         brand,
     };
-    let answer = async |request: Request| {
-        let deadline = Deadline::of_invocation(request.lambda_context().deadline(), MARGIN);
-        Ok::<_, Error>(callback.handle(request, deadline).await)
+    let answer = async |event: LambdaEvent<Value>| {
+        let deadline = Deadline::of_invocation(event.context.deadline(), MARGIN);
+        let response = match door::request(event.payload) {
+            Ok(request) => callback.handle(request, deadline).await,
+            Err(no_request) => no_request.answer(),
+        };
+        Ok::<_, Error>(door::response(response))
     };
     run(service_fn(answer)).await
 }

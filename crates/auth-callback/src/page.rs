@@ -1,8 +1,7 @@
 //! What merchants see when they are back from WeChat.
 
 use component_core::row::authorizer::Standing;
-use lambda_http::Response;
-use lambda_http::http::StatusCode;
+use http::{Response, StatusCode};
 use merchant_pages::START_PATH;
 use merchant_pages::brand::Brand;
 use merchant_pages::page::{Account, Action, Language, Mark, Message};

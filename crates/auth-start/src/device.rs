@@ -1,6 +1,6 @@
 //! Where a browser runs, as far as it matters to WeChat's pages.
 
-use lambda_http::http::{HeaderMap, header};
+use http::{HeaderMap, header};
 
 /// The kinds of browser that the start page tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,8 +7,7 @@ use component_core::error::Error;
 use component_core::store::{Start, State};
 use component_core::time::Deadline;
 use component_core::token::{Expiring, PreAuthCode};
-use lambda_http::http::{Method, header};
-use lambda_http::{Request, Response};
+use http::{Method, Request, Response, header};
 use merchant_pages::START_PATH;
 use merchant_pages::brand::Brand;
 use merchant_pages::cookie::BrowserCookie;
@@ -42,7 +41,7 @@ pub struct AuthStart {
 
 impl AuthStart {
     /// Answers a visit, which changes nothing, or a click.
-    pub async fn handle(&self, request: Request, deadline: Deadline) -> Response<String> {
+    pub async fn handle(&self, request: Request<Vec<u8>>, deadline: Deadline) -> Response<String> {
         let (language, brand) = (Language::of(request.headers()), &self.brand);
         let link = match self.link(&request).await {
             Ok(link) => link,
@@ -61,7 +60,7 @@ impl AuthStart {
         }
     }
 
-    async fn link(&self, request: &Request) -> Result<Link, LinkError> {
+    async fn link(&self, request: &Request<Vec<u8>>) -> Result<Link, LinkError> {
         let query = request.uri().query().unwrap_or_default();
         let credentials = self.component.vault.current().await;
         let now = self.component.clock.now();
@@ -72,7 +71,12 @@ impl AuthStart {
         Ok(link)
     }
 
-    fn start_page(&self, language: Language, link: &Link, request: &Request) -> Response<String> {
+    fn start_page(
+        &self,
+        language: Language,
+        link: &Link,
+        request: &Request<Vec<u8>>,
+    ) -> Response<String> {
         let query = request.uri().query();
         let address = our_origin(request.headers()).map(|origin| match query {
             Some(query) => format!("{origin}{START_PATH}?{query}"),
@@ -93,7 +97,7 @@ impl AuthStart {
     async fn click(
         &self,
         link: &Link,
-        request: &Request,
+        request: &Request<Vec<u8>>,
         deadline: Deadline,
     ) -> Result<Response<String>, Error> {
         let headers = request.headers();

@@ -1,8 +1,7 @@
 //! What merchants see before they go to WeChat.
 
 use askama::Template;
-use lambda_http::Response;
-use lambda_http::http::StatusCode;
+use http::{Response, StatusCode};
 use merchant_pages::brand::{Brand, VendorName};
 use merchant_pages::page::{Action, Form, Language, Mark, Message, Page};
 use url::Url;

@@ -2,7 +2,7 @@
 
 use component_core::config::Misconfigured;
 use component_core::token::{PreAuthCode, Secret};
-use lambda_http::http::{HeaderMap, header};
+use http::{HeaderMap, header};
 use url::Url;
 
 use crate::device::Device;

@@ -1,8 +1,8 @@
 //! The nouns of a WeChat third-party platform (a *component*), and the one way each of its tokens
 //! is renewed.
 //!
-//! Read it from the top: what things are called ([`time`], [`token`], [`digest`], [`query`]), what
-//! WeChat pushes ([`push`]), what can happen to a stored token ([`row`]: no I/O), where tokens come
+//! Read it from the top: what things are called ([`time`], [`token`], [`digest`], [`query`]), how
+//! requests arrive ([`door`]), what WeChat pushes ([`push`]), what can happen to a stored token ([`row`]: no I/O), where tokens come
 //! from and where they are kept ([`wechat`], [`store`], [`credentials`]), and the flows over all of
 //! it ([`component`]).
 
@@ -12,6 +12,7 @@ pub mod query;
 pub mod time;
 pub mod token;
 
+pub mod door;
 pub mod push;
 
 // Decisions. No I/O, no clock.

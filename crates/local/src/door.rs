@@ -8,10 +8,13 @@ use axum::body::{Body, to_bytes};
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use axum::middleware::{Next, from_fn};
-use axum::routing::{any, post};
+use axum::routing::{get, post};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use component_core::door;
 use component_core::time::Deadline;
 use merchant_pages::START_PATH;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::functions::{CALL_TIME, Functions};
 
@@ -22,9 +25,11 @@ const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
 pub fn router(functions: Arc<Functions>) -> Router {
     Router::new()
         .route("/wechat/events", post(events))
-        .route(START_PATH, any(start))
-        .route("/auth/callback", axum::routing::get(callback))
+        .route(START_PATH, get(start).post(start))
+        .route("/auth/callback", get(callback))
         .route("/_local/token", post(token))
+        .fallback(unknown)
+        .method_not_allowed_fallback(unknown)
         .layer(from_fn(to_its_end))
         .with_state(functions)
 }
@@ -41,11 +46,11 @@ async fn events(
     State(functions): State<Arc<Functions>>,
     request: Request<Body>,
 ) -> Result<Response<Body>, StatusCode> {
-    let answer = functions
-        .ticket_receiver
-        .handle(as_lambda(request).await?)
-        .await;
-    Ok(answer.map(|body| Body::from(body.to_vec())))
+    let answer = match door::request(event(request).await?) {
+        Ok(request) => functions.ticket_receiver.handle(request).await,
+        Err(no_request) => no_request.answer(),
+    };
+    Ok(answer.map(Body::from))
 }
 
 async fn start(
@@ -53,8 +58,10 @@ async fn start(
     request: Request<Body>,
 ) -> Result<Response<Body>, StatusCode> {
     let deadline = Deadline::after(CALL_TIME);
-    let request = as_lambda(request).await?;
-    let answer = functions.auth_start.handle(request, deadline).await;
+    let answer = match door::request(event(request).await?) {
+        Ok(request) => functions.auth_start.handle(request, deadline).await,
+        Err(no_request) => no_request.answer(),
+    };
     Ok(answer.map(Body::from))
 }
 
@@ -63,9 +70,16 @@ async fn callback(
     request: Request<Body>,
 ) -> Result<Response<Body>, StatusCode> {
     let deadline = Deadline::after(CALL_TIME);
-    let request = as_lambda(request).await?;
-    let answer = functions.auth_callback.handle(request, deadline).await;
+    let answer = match door::request(event(request).await?) {
+        Ok(request) => functions.auth_callback.handle(request, deadline).await,
+        Err(no_request) => no_request.answer(),
+    };
     Ok(answer.map(Body::from))
+}
+
+/// API Gateway answers 404 itself, also to another method.
+async fn unknown() -> (StatusCode, &'static str) {
+    (StatusCode::NOT_FOUND, "there is nothing here\n")
 }
 
 /// Stands in for `lambda:Invoke` of the token getter.
@@ -92,18 +106,36 @@ async fn token(State(functions): State<Arc<Functions>>, request: Request<Body>) 
     response
 }
 
-/// What `lambda_http` makes of an HTTP API's event.
-async fn as_lambda(request: Request<Body>) -> Result<lambda_http::Request, StatusCode> {
-    let (mut parts, body) = request.into_parts();
+/// The event that API Gateway makes of a request.
+async fn event(request: Request<Body>) -> Result<Value, StatusCode> {
+    let (parts, body) = request.into_parts();
     let body = to_bytes(body, MAX_BODY_BYTES)
         .await
         .map_err(|_too_large| StatusCode::PAYLOAD_TOO_LARGE)?;
-    parts.headers.insert(
-        HeaderName::from_static("x-forwarded-proto"),
-        HeaderValue::from_static("http"),
-    );
-    Ok(Request::from_parts(
-        parts,
-        lambda_http::Body::from(body.to_vec()),
-    ))
+    let texts = |name: &HeaderName| -> Vec<String> {
+        let values = parts.headers.get_all(name).into_iter();
+        values
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .collect()
+    };
+    let cookies = texts(&header::COOKIE).join("; ");
+    let cookies: Vec<&str> = cookies
+        .split("; ")
+        .filter(|cookie| !cookie.is_empty())
+        .collect();
+    let names = parts.headers.keys().filter(|name| *name != header::COOKIE);
+    let mut headers: Map<String, Value> = names
+        .map(|name| (name.to_string(), texts(name).join(",").into()))
+        .collect();
+    headers.insert("x-forwarded-proto".to_owned(), "http".into());
+    Ok(json!({
+        "version": "2.0",
+        "rawPath": parts.uri.path(),
+        "rawQueryString": parts.uri.query().unwrap_or_default(),
+        "cookies": cookies,
+        "headers": headers,
+        "requestContext": { "http": { "method": parts.method.as_str() } },
+        "body": STANDARD.encode(body),
+        "isBase64Encoded": true,
+    }))
 }

@@ -6,8 +6,7 @@ use component_core::push::SealedPush;
 use component_core::push::notice::Notice;
 use component_core::store::{Store, TicketPut};
 use component_core::time::Clock;
-use lambda_http::http::{StatusCode, header};
-use lambda_http::{Body, Request, Response};
+use http::{Request, Response, StatusCode, header};
 
 /// Takes WeChat's pushes. It never calls WeChat, so it works while the way out is down.
 pub struct TicketReceiver {
@@ -30,7 +29,7 @@ const NOT_STORED: &str = "this push could not be stored, send it again";
 
 impl TicketReceiver {
     /// Answers one push.
-    pub async fn handle(&self, request: Request) -> Response<Body> {
+    pub async fn handle(&self, request: Request<Vec<u8>>) -> Response<String> {
         let (status, line) = match self.receive(&request).await {
             Ok(()) => (StatusCode::OK, SUCCESS),
             Err(Error::Push(error)) => {
@@ -45,14 +44,14 @@ impl TicketReceiver {
                 (error.status(), NOT_STORED)
             }
         };
-        let mut response = Response::new(Body::from(line));
+        let mut response = Response::new(line.to_owned());
         *response.status_mut() = status;
         let plain = header::HeaderValue::from_static("text/plain");
         response.headers_mut().insert(header::CONTENT_TYPE, plain);
         response
     }
 
-    async fn receive(&self, request: &Request) -> Result<(), Error> {
+    async fn receive(&self, request: &Request<Vec<u8>>) -> Result<(), Error> {
         let now = self.clock.now();
         let query = request.uri().query().unwrap_or_default();
         let sealed = SealedPush::parse(query, request.body(), now)?;

@@ -4,8 +4,9 @@ use component_core::aws::Aws;
 use component_core::credentials::Vault;
 use component_core::store::Store;
 use component_core::time::Clock;
-use component_core::{config, http};
-use lambda_http::{Error, Request, run, service_fn, tracing};
+use component_core::{config, door, http};
+use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+use serde_json::Value;
 use ticket_receiver::TicketReceiver;
 
 #[tokio::main(flavor = "current_thread")]
@@ -24,6 +25,12 @@ async fn main() -> Result<(), Error> {
         store: Store::new(aws.dynamodb(), table),
         clock,
     };
-    let answer = async |request: Request| Ok::<_, Error>(receiver.handle(request).await);
+    let answer = async |event: LambdaEvent<Value>| {
+        let response = match door::request(event.payload) {
+            Ok(request) => receiver.handle(request).await,
+            Err(no_request) => no_request.answer(),
+        };
+        Ok::<_, Error>(door::response(response))
+    };
     run(service_fn(answer)).await
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use component_core::error::Error;
 use http::StatusCode;
-use lambda_http::Body;
 pub(crate) use local::triggers::REFRESH_EVERY;
 use serde_json::{Value, json};
 
@@ -138,7 +137,7 @@ impl Simulation {
         let nonce = (self.chance().number() % 1_000_000_000).to_string();
         let sealed = self.wechat().seal(xml, self.now(), &nonce);
         let request = http::Request::post(format!("/wechat/events?{}", sealed.query));
-        let request = request.body(Body::from(sealed.body)).unwrap();
+        let request = request.body(sealed.body.into_bytes()).unwrap();
         let ran = self.invoke(
             Function::TicketReceiver,
             |functions, _deadline| async move {
