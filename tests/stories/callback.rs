@@ -116,9 +116,11 @@ async fn a_callback_without_the_right_state_and_code_costs_no_exchange() {
         format!("{}&{code}", &state[..state.len() - 1]),
         format!("{state}0&{code}"),
         format!("{}g&{code}", &state[..state.len() - 1]),
-        format!("{state}&{state}&{code}"),
+        format!("{state}&state={}&{code}", "0".repeat(32)),
         format!("{state}&auth_code=a%20b&expires_in=3600"),
-        format!("{state}&{code}&{code}"),
+        format!("{state}&{code}&auth_code=other"),
+        format!("{state}&auth_code=&{code}"),
+        format!("{state}&{code}&expires_in=7200"),
     ] {
         check_refused(&world, &browser, &format!("{address}?{query}"), malformed).await;
     }
@@ -158,6 +160,30 @@ async fn a_callback_without_the_right_state_and_code_costs_no_exchange() {
     world.simulator.reset_calls();
     let other_code = format!("{address}?{state}&auth_code=queryauthcode%40%40%40other");
     check_refused(&world, &browser, &other_code, "此页面已使用过").await;
+}
+
+#[tokio::test]
+async fn a_parameter_that_comes_twice_with_an_equal_value_counts_once() {
+    let world = World::with_ticket().await;
+    let mut browser = Browser::default();
+    let (back, _) = world.consent(&mut browser, appid()).await;
+    let (address, query) = back.split_once('?').unwrap();
+    let (state, code) = query.split_once('&').unwrap();
+    let written_otherwise = code.replace("%40", "@");
+    assert_ne!(written_otherwise, code);
+    for (query, title) in [
+        (format!("{state}&{code}&{code}"), "授权成功"),
+        (
+            format!("{code}&{state}&{written_otherwise}&{state}"),
+            "已完成授权",
+        ),
+    ] {
+        let page = world
+            .come_back(&browser, &format!("{address}?{query}"))
+            .await;
+        check_page(&page, StatusCode::OK, title);
+    }
+    assert_eq!(world.wechat_calls("api_query_auth"), 1);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use component_core::component::Component;
 use component_core::component::exchange::{Bringer, Exchanged};
 use component_core::error::Error;
-use component_core::query::each_once;
+use component_core::query::each_agreed;
 use component_core::row::authorizer::Authorizer;
 use component_core::store::{Start, StartCheck, State};
 use component_core::time::Deadline;
@@ -146,9 +146,10 @@ impl AuthCallback {
 }
 
 impl Return {
+    /// Vendors have seen WeChat write its parameters twice, with equal values.
     fn parse(query: &str) -> Option<Self> {
         let pairs = form_urlencoded::parse(query.as_bytes());
-        let [state, code] = each_once(pairs, ["state", "auth_code"])?;
+        let [state, code, _] = each_agreed(pairs, ["state", "auth_code", "expires_in"])?;
         let code = match code.as_deref() {
             None | Some("") => None,
             Some(code) => Some(Secret::parse(code)?),
