@@ -39,6 +39,12 @@ wayInBothLanguages("inside WeChat the start page offers only the button", { agen
   assert.equal(await merchant.page.getByRole("textbox").count(), 0);
 });
 
+wayInBothLanguages("inside WeCom the start page offers only its link", { agent: "wecom" }, async (merchant) => {
+  await merchant.open();
+  assert.equal(await merchant.page.getByRole("button").count(), 0);
+  assert.equal(await merchant.page.getByRole("textbox").inputValue(), merchant.start);
+});
+
 for (const colorScheme of ["light", "dark"]) {
   const reference = encodeURIComponent("青禾书店 #42");
   const start = `/auth/start?auth_type=1&reference=${reference}`;

@@ -10,6 +10,10 @@ use crate::world::{HOST, World, deadline};
 const IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.0 Mobile/15E148 Safari/604.1";
 const WECHAT: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) Mobile/15E148 MicroMessenger/8.0.50(0x1800323d)";
 
+const WECHAT_ON_A_PC: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/132.0.0.0 Safari/537.36 NetType/WIFI MicroMessenger/7.0.20.1781(0x6700143B) WindowsWechat(0x63090a13) UnifiedPCWindowsWechat(0xf254173b) XWEB/19027 Flue";
+const WECOM: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148 wxwork/4.1.6 MicroMessenger/7.0.1 Language/zh ColorScheme/Light";
+const MINI_PROGRAM: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_2_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148 MicroMessenger/8.0.76(0x18004c24) NetType/WIFI Language/zh_CN miniProgram/wx2c1c63e28bb33be1";
+
 const MAX_PAGE_BYTES: usize = 15_000;
 
 /// The error of WeChat's page, if WeChat refuses a browser that comes from `entry`.
@@ -136,6 +140,47 @@ async fn on_a_phone_the_page_has_no_code_and_outside_wechat_says_how_to_get_ther
     assert!(outside.contains(&address), "{outside}");
     assert!(outside.contains("在微信里点开"), "{outside}");
     assert!(!inside.contains("<input"), "{inside}");
+}
+
+#[tokio::test]
+async fn where_wechats_pages_do_not_open_the_page_says_to_open_it_in_wechat() {
+    let world = World::with_ticket().await;
+    for agent in [WECOM, MINI_PROGRAM] {
+        let page = start_page(&world.functions, Some(agent), "reference=shop-42").await;
+        let address = format!("value=\"https://{HOST}/auth/start?reference=shop-42\"");
+        assert!(page.contains(&address), "{page}");
+        assert!(page.contains("请在微信中打开本页"), "{page}");
+        for missing in ["<form", "<svg", "点击下方按钮"] {
+            assert!(!page.contains(missing), "{missing}: {page}");
+        }
+    }
+    let browser = Browser {
+        user_agent: Some(WECOM),
+        ..Browser::default()
+    };
+    let mut request = browser.request("GET", "/auth/start");
+    let language = ENGLISH.parse().unwrap();
+    request
+        .headers_mut()
+        .insert(header::ACCEPT_LANGUAGE, language);
+    let page = world.functions.auth_start.handle(request, deadline()).await;
+    check_page(&page, StatusCode::OK, "Authorize your account");
+    assert!(page.body().contains("Open this page in WeChat itself"));
+    let policy = head(&page, "content-security-policy");
+    assert!(policy.contains("form-action 'none'"), "{policy}");
+}
+
+#[tokio::test]
+async fn wechat_on_a_pc_has_the_page_for_pcs() {
+    let world = World::with_ticket().await;
+    let page = start_page(&world.functions, Some(WECHAT_ON_A_PC), "").await;
+    assert_eq!(scanned(&page), format!("https://{HOST}/auth/start"));
+    let mut browser = Browser {
+        user_agent: Some(WECHAT_ON_A_PC),
+        ..Browser::default()
+    };
+    let clicked = world.click(&mut browser, "").await;
+    assert_eq!(location(&clicked).path(), "/cgi-bin/componentloginpage");
 }
 
 #[tokio::test]

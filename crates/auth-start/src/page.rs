@@ -44,14 +44,17 @@ pub(crate) fn start(
         address,
         code: match device {
             Device::Pc => address.and_then(Code::of),
-            Device::Phone | Device::Wechat => None,
+            Device::Phone | Device::Wechat | Device::Enclosed => None,
         },
     };
     let page = Page {
         language,
         brand,
         title,
-        form: Form::LeadsTo(origins),
+        form: match device {
+            Device::Enclosed => Form::None,
+            Device::Pc | Device::Phone | Device::Wechat => Form::LeadsTo(origins),
+        },
     };
     page.response(StatusCode::OK, &main)
 }
