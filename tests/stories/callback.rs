@@ -302,7 +302,7 @@ async fn a_merchant_who_comes_back_without_a_code_has_not_authorized_and_may_sti
     ] {
         let page = world.come_back(&browser, &address).await;
         check_page(&page, StatusCode::OK, "您未确认授权");
-        let again = "href=\"/auth/start?reference=shop-42&#38;auth_type=1\"";
+        let again = "href=\"start?reference=shop-42&#38;auth_type=1\"";
         assert!(page.body().contains(again), "{}", page.body());
         let foreign = world.come_back(&Browser::default(), &address).await;
         check_page(&foreign, StatusCode::BAD_REQUEST, "请使用同一浏览器");

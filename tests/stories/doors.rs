@@ -110,6 +110,22 @@ async fn a_push_whose_body_is_not_what_the_event_says_is_refused() {
     assert!(world.rows().await.is_empty());
 }
 
+#[tokio::test]
+async fn a_mapping_or_a_stage_before_the_route_is_part_of_the_way_back() {
+    let world = World::with_ticket().await;
+    for base in ["/pay", "/prod", "/a/b"] {
+        let mut click = event("auth-start-click");
+        for path in ["/rawPath", "/requestContext/http/path"] {
+            *click.pointer_mut(path).unwrap() = json!(format!("{base}/auth/start"));
+        }
+        let request = door::request(click).unwrap();
+        let clicked = world.functions.auth_start.handle(request, deadline());
+        let back = parameter(&location(&clicked.await), "redirect_uri");
+        let ours = format!("https://{HOST}{base}/auth/callback?state=");
+        assert!(back.starts_with(&ours), "{back}");
+    }
+}
+
 /// What the gateway of `local` answers.
 async fn local(world: &World, request: Request<Body>) -> (StatusCode, String) {
     let router = local::door::router(world.functions.clone());

@@ -3,6 +3,7 @@
 use http::{Response, StatusCode, header};
 use local::functions::{Functions, Parts};
 use merchant_pages::brand::Brand;
+use url::Url;
 
 use crate::world::browser::{Browser, ENGLISH, check_page, head, location, parameter, visit};
 use crate::world::{HOST, World, deadline};
@@ -181,6 +182,35 @@ async fn wechat_on_a_pc_has_the_page_for_pcs() {
     };
     let clicked = world.click(&mut browser, "").await;
     assert_eq!(location(&clicked).path(), "/cgi-bin/componentloginpage");
+}
+
+#[tokio::test]
+async fn a_base_path_before_the_route_is_kept_on_the_whole_way() {
+    const QUERY: &str = "reference=shop-42";
+    let world = World::with_ticket().await;
+    let mut browser = Browser::default();
+    let ours = format!("https://{HOST}/pay/a-b");
+    let visit = browser.request("GET", &format!("/pay/a-b/auth/start?{QUERY}"));
+    let page = world.functions.auth_start.handle(visit, deadline()).await;
+    assert_eq!(scanned(page.body()), format!("{ours}/auth/start?{QUERY}"));
+    let click = browser.request("POST", &format!("/pay/a-b/auth/start?{QUERY}"));
+    let clicked = world.functions.auth_start.handle(click, deadline()).await;
+    browser.remember(&clicked);
+    let back = parameter(&location(&clicked), "redirect_uri");
+    assert!(
+        back.starts_with(&format!("{ours}/auth/callback?state=")),
+        "{back}"
+    );
+    let page = world.come_back(&browser, &back).await;
+    check_page(&page, StatusCode::OK, "您未确认授权");
+    // The browser reads the link relative to the page.
+    let again = format!("href=\"start?{QUERY}\"");
+    assert!(page.body().contains(&again), "{}", page.body());
+    let again = Url::parse(&back).unwrap().join(&format!("start?{QUERY}"));
+    assert_eq!(
+        again.unwrap().as_str(),
+        format!("{ours}/auth/start?{QUERY}")
+    );
 }
 
 #[tokio::test]

@@ -2,7 +2,6 @@
 
 use component_core::row::authorizer::Standing;
 use http::{Response, StatusCode};
-use merchant_pages::START_PATH;
 use merchant_pages::brand::Brand;
 use merchant_pages::page::{Account, Action, Language, Mark, Message};
 
@@ -15,7 +14,11 @@ pub(crate) fn result(
     outcome: &Outcome,
     query: Option<&str>,
 ) -> Response<String> {
-    let start = query.map(|query| format!("{START_PATH}?{query}"));
+    // Relative to this page, so that a base path before both routes is kept.
+    let start = query.map(|query| match query {
+        "" => "start".to_owned(),
+        query => format!("start?{query}"),
+    });
     let text = outcome.text(language);
     let authorizer = outcome.authorizer();
     let action = match text.next {

@@ -16,6 +16,7 @@ use url::Url;
 
 mod device;
 mod link;
+mod origin;
 mod page;
 mod qr;
 mod wechat_page;
@@ -25,7 +26,7 @@ pub use wechat_page::Pages;
 
 use device::Device;
 use link::{Link, LinkError};
-use wechat_page::our_origin;
+use origin::our_base;
 
 /// Leads merchants to WeChat's authorization page.
 pub struct AuthStart {
@@ -77,10 +78,10 @@ impl AuthStart {
         link: &Link,
         request: &Request<Vec<u8>>,
     ) -> Response<String> {
-        let query = request.uri().query();
-        let address = our_origin(request.headers()).map(|origin| match query {
-            Some(query) => format!("{origin}{START_PATH}?{query}"),
-            None => format!("{origin}{START_PATH}"),
+        let query = request.uri().query().filter(|query| !query.is_empty());
+        let address = our_base(request).map(|base| match query {
+            Some(query) => format!("{base}{START_PATH}?{query}"),
+            None => format!("{base}{START_PATH}"),
         });
         let device = Device::of(request.headers());
         let origins = self.pages.origins();
@@ -101,7 +102,7 @@ impl AuthStart {
         deadline: Deadline,
     ) -> Result<Response<String>, Error> {
         let headers = request.headers();
-        let origin = our_origin(headers).ok_or(InvalidRequest("it has no Host"))?;
+        let base = our_base(request).ok_or(InvalidRequest("it has no Host"))?;
         let started_at = self.component.clock.now();
         let code = self
             .component
@@ -127,7 +128,7 @@ impl AuthStart {
         );
         let credentials = self.component.vault.current().await;
         let component = credentials.push.component_appid.as_str();
-        let back = format!("{origin}/auth/callback?state={}", state.as_str());
+        let back = format!("{base}/auth/callback?state={}", state.as_str());
         let device = Device::of(headers);
         let pages = &self.pages;
         let there = pages.wechat_page(device, link, component, &code.secret, &back);

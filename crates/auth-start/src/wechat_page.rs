@@ -1,8 +1,7 @@
-//! The address of WeChat's authorization page, and the origin that it leads back to.
+//! The address of WeChat's authorization page.
 
 use component_core::config::Misconfigured;
 use component_core::token::{PreAuthCode, Secret};
-use http::{HeaderMap, header};
 use url::Url;
 
 use crate::device::Device;
@@ -74,19 +73,4 @@ impl Pages {
     pub(crate) fn origins(&self) -> [String; 2] {
         [&self.mp, &self.open].map(|url| url.origin().ascii_serialization())
     }
-}
-
-/// The origin under which the browser has reached us. WeChat compares its host with the Referer's
-/// and with the one in its console.
-pub(crate) fn our_origin(headers: &HeaderMap) -> Option<String> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let proto = text(header::HeaderName::from_static("x-forwarded-proto"));
-    let proto = if proto == Some("http") {
-        "http"
-    } else {
-        "https"
-    };
-    let origin = Url::parse(&format!("{proto}://{}", text(header::HOST)?)).ok()?;
-    let bare = origin.path() == "/" && origin.query().is_none() && origin.username().is_empty();
-    bare.then(|| origin.origin().ascii_serialization())
 }
