@@ -214,6 +214,60 @@ async fn a_base_path_before_the_route_is_kept_on_the_whole_way() {
 }
 
 #[tokio::test]
+async fn a_post_from_another_site_gets_the_page_and_mints_nothing() {
+    let world = World::with_ticket().await;
+    let mut browser = Browser::default();
+    world.click(&mut browser, "").await;
+    let rows = world.rows().await;
+    world.wire.calls();
+    world.simulator.reset_calls();
+    let post = async |headers: &[(&'static str, &str)]| {
+        let mut request = browser.request("POST", "/auth/start?reference=shop-42");
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        world.functions.auth_start.handle(request, deadline()).await
+    };
+    for headers in [
+        &[
+            ("sec-fetch-site", "cross-site"),
+            ("origin", "https://evil.example"),
+        ][..],
+        &[
+            ("sec-fetch-site", "same-site"),
+            ("origin", "https://www.vendor.example"),
+        ],
+        &[("sec-fetch-site", "cross-site"), ("origin", "null")],
+        &[("origin", "https://evil.example")],
+        &[("origin", "http://auth.vendor.example")],
+    ] {
+        let page = post(headers).await;
+        check_page(&page, StatusCode::OK, "授权您的公众号或小程序");
+        assert!(page.body().contains("<form method=\"post\"><button>"));
+        assert!(
+            !page.headers().contains_key(header::SET_COOKIE),
+            "{headers:?}"
+        );
+    }
+    assert_eq!(world.wire.calls().len(), 0);
+    assert_eq!(world.new_wechat_calls().len(), 0);
+    assert_eq!(world.rows().await, rows);
+    for headers in [
+        &[][..],
+        &[("origin", "null")],
+        &[("origin", "https://auth.vendor.example")],
+        &[
+            ("sec-fetch-site", "same-origin"),
+            ("origin", "https://auth.vendor.example"),
+        ],
+        &[("sec-fetch-site", "none")],
+    ] {
+        let clicked = post(headers).await;
+        assert_eq!(clicked.status(), StatusCode::SEE_OTHER, "{headers:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_start_page_names_the_host_that_the_merchant_returns_to() {
     let world = World::with_ticket().await;
     let query = "return_to=https%3A%2F%2Fshop.example%2Fdone";

@@ -26,7 +26,7 @@ pub use wechat_page::Pages;
 
 use device::Device;
 use link::{Link, LinkError};
-use origin::our_base;
+use origin::{is_foreign, our_base};
 
 /// Leads merchants to WeChat's authorization page.
 pub struct AuthStart {
@@ -50,6 +50,8 @@ impl AuthStart {
         };
         match *request.method() {
             Method::GET | Method::HEAD => self.start_page(language, &link, &request),
+            // Another site must not spend WeChat's quota through its visitors' browsers.
+            Method::POST if is_foreign(&request) => self.start_page(language, &link, &request),
             Method::POST => match self.click(&link, &request, deadline).await {
                 Ok(response) => response,
                 Err(error) => {

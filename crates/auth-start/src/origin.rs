@@ -1,6 +1,6 @@
-//! Under which address the browser has reached us.
+//! Under which address the browser has reached us, and whether a post comes from one of our pages.
 
-use http::{HeaderMap, Request, header};
+use http::{HeaderMap, HeaderValue, Request, header};
 use merchant_pages::START_PATH;
 use url::Url;
 
@@ -11,6 +11,22 @@ pub(crate) fn our_base(request: &Request<Vec<u8>>) -> Option<String> {
     let base_path = request.uri().path().strip_suffix(START_PATH);
     let base_path = base_path.filter(|path| is_base_path(path));
     Some(our_origin(request.headers())? + base_path.unwrap_or_default())
+}
+
+/// Whether a post comes from a page of another site.
+///
+/// What the browser says itself counts first: behind a proxy our origin may have another name. Some
+/// in-app browsers say nothing, or do not name the origin of our own page (`null`).
+pub(crate) fn is_foreign(request: &Request<Vec<u8>>) -> bool {
+    let headers = request.headers();
+    match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
+        Some(b"same-origin" | b"none") => false,
+        Some(_) => true,
+        None => headers.get_all(header::ORIGIN).iter().any(|origin| {
+            let ours = our_origin(headers);
+            origin != "null" && ours.is_none_or(|ours| origin != ours.as_str())
+        }),
+    }
 }
 
 fn our_origin(headers: &HeaderMap) -> Option<String> {
@@ -111,5 +127,47 @@ mod tests {
             check(wrong, "https", None);
         }
         check_base("/auth/start", &[], None);
+    }
+
+    #[track_caller]
+    fn check_foreign(headers: &[(&'static str, &str)], foreign: bool) {
+        let mut all = vec![("host", "auth.vendor.example")];
+        all.extend(headers);
+        assert_eq!(
+            is_foreign(&request("/auth/start", &all)),
+            foreign,
+            "{headers:?}"
+        );
+    }
+
+    #[test]
+    fn a_post_is_foreign_if_the_browser_says_so() {
+        let (site, origin) = ("sec-fetch-site", "origin");
+        let ours = (origin, "https://auth.vendor.example");
+        let theirs = (origin, "https://evil.example");
+        check_foreign(&[], false);
+        check_foreign(&[ours], false);
+        check_foreign(&[(origin, "null")], false);
+        check_foreign(&[(site, "same-origin"), ours], false);
+        check_foreign(&[(site, "none")], false);
+        // A proxy in front of us has another name.
+        check_foreign(&[(site, "same-origin"), theirs], false);
+        check_foreign(&[(site, "cross-site")], true);
+        check_foreign(&[(site, "cross-site"), (origin, "null")], true);
+        check_foreign(
+            &[(site, "same-site"), (origin, "https://vendor.example")],
+            true,
+        );
+        check_foreign(&[(site, "same-origin, cross-site")], true);
+        check_foreign(&[(site, "")], true);
+        check_foreign(&[theirs], true);
+        check_foreign(&[ours, theirs], true);
+        check_foreign(&[(origin, "")], true);
+        check_foreign(&[(origin, "http://auth.vendor.example")], true);
+        check_foreign(&[(origin, "https://auth.vendor.example:8443")], true);
+        check_foreign(
+            &[(origin, "https://auth.vendor.example.evil.example")],
+            true,
+        );
     }
 }
