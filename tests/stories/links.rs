@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use http::StatusCode;
 use local::emulators::secret;
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use wechat_simulator::Settings;
 
 use crate::world::browser::{Browser, location};
+use crate::world::log::Log;
 use crate::world::{BEGINNING, HOST, World, deadline};
 
 #[expect(
@@ -22,11 +24,28 @@ mod recipe;
 
 const SIGNING_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
+const NEXT_SIGNING_KEY: &str = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=";
+
+const DAY: u64 = 24 * 3600;
+
 /// Stores a secret with the key of the vector in `link.rs`, so that links must be signed.
 fn demand_signatures(world: &World) {
+    put_key(world, json!(SIGNING_KEY));
+}
+
+/// Stores the secret with this `link_signing_key`.
+fn put_key(world: &World, key: Value) {
     let mut secret: Value = serde_json::from_str(&secret(&Settings::example())).unwrap();
-    secret["link_signing_key"] = json!(SIGNING_KEY);
+    secret["link_signing_key"] = key;
     world.emulators.secrets.put(secret.to_string());
+}
+
+/// The query of a link that was signed with this key, and expires in two months.
+fn signed_with(key: &str) -> String {
+    let expires = (BEGINNING + 60 * DAY).to_string();
+    let parameters = [("reference", "shop-42"), ("expires", expires.as_str())];
+    let link = recipe::authorization_link("", key, &parameters).unwrap();
+    link.trim_start_matches('?').to_owned()
 }
 
 async fn check_link(functions: &Functions, query: &str, expected: StatusCode) {
@@ -77,6 +96,78 @@ async fn with_a_signing_key_only_links_that_were_signed_and_have_not_expired_lea
 
     // Functions that were already running read the key within five minutes.
     check_link(&world.functions, "", StatusCode::BAD_REQUEST).await;
+}
+
+#[tokio::test]
+async fn links_that_were_signed_with_the_key_before_stay_good_while_the_window_is_open() {
+    let world = World::with_ticket().await;
+    demand_signatures(&world);
+    let running = Functions::start(&world.parts).await.unwrap();
+    let [old, new] = [SIGNING_KEY, NEXT_SIGNING_KEY].map(signed_with);
+    check_link(&running, &old, StatusCode::SEE_OTHER).await;
+    check_link(&running, &new, StatusCode::BAD_REQUEST).await;
+    world.clock.advance(60);
+    put_key(&world, json!(NEXT_SIGNING_KEY));
+    // The first link that needs the new key has it fetched.
+    let fresh = Functions::start(&world.parts).await.unwrap();
+    for functions in [&running, &fresh] {
+        check_link(functions, &new, StatusCode::SEE_OTHER).await;
+        check_link(functions, &old, StatusCode::SEE_OTHER).await;
+        check_link(functions, "", StatusCode::BAD_REQUEST).await;
+    }
+    world.pass(Duration::from_secs(30 * DAY - 1)).await;
+    check_link(&fresh, &old, StatusCode::SEE_OTHER).await;
+    world.clock.advance(1);
+    for functions in [&running, &fresh] {
+        check_link(functions, &old, StatusCode::BAD_REQUEST).await;
+        check_link(functions, &new, StatusCode::SEE_OTHER).await;
+    }
+}
+
+#[tokio::test]
+async fn the_current_version_alone_decides_whether_links_must_be_signed() {
+    let world = World::with_ticket().await;
+    demand_signatures(&world);
+    put_key(&world, Value::Null);
+    let functions = Functions::start(&world.parts).await.unwrap();
+    check_link(&functions, "", StatusCode::SEE_OTHER).await;
+    demand_signatures(&world);
+    let functions = Functions::start(&world.parts).await.unwrap();
+    check_link(&functions, "", StatusCode::BAD_REQUEST).await;
+    let signed = signed_with(SIGNING_KEY);
+    check_link(&functions, &signed, StatusCode::SEE_OTHER).await;
+}
+
+#[tokio::test]
+async fn a_malformed_key_refuses_unsigned_links_and_is_no_trouble_to_other_functions() {
+    let world = World::with_ticket().await;
+    demand_signatures(&world);
+    for malformed in [json!("c2hvcnQ="), json!(""), json!(7), json!({})] {
+        demand_signatures(&world);
+        put_key(&world, malformed);
+        let functions = Functions::start(&world.parts).await.unwrap();
+        let log = Log::listen();
+        check_link(&functions, "", StatusCode::BAD_REQUEST).await;
+        check_link(&functions, "reference=shop-42", StatusCode::BAD_REQUEST).await;
+        let told = log.lines("link_signing_key");
+        assert!(!told.is_empty() && told[0].contains("ERROR"), "{told:?}");
+        // The previous version's key is good meanwhile.
+        let signed = signed_with(SIGNING_KEY);
+        check_link(&functions, &signed, StatusCode::SEE_OTHER).await;
+        let forged = signed_with(NEXT_SIGNING_KEY);
+        check_link(&functions, &forged, StatusCode::BAD_REQUEST).await;
+        drop(log);
+
+        let log = Log::listen();
+        let request = json!({ "component": true });
+        let answer = functions.token_getter.handle(&request, deadline()).await;
+        answer.unwrap();
+        let sealed = world.sealed("<xml/>");
+        let request = http::Request::post(format!("/wechat/events?{}", sealed.query));
+        let request = request.body(sealed.body.into()).unwrap();
+        functions.ticket_receiver.handle(request).await;
+        assert_eq!(log.lines("link_signing_key").len(), 0);
+    }
 }
 
 /// Parameters whose characters encoders disagree about.

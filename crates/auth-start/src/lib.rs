@@ -3,6 +3,7 @@
 use component_api::request::InvalidRequest;
 use component_core::chance;
 use component_core::component::Component;
+use component_core::credentials::document::LinkSigning;
 use component_core::error::Error;
 use component_core::store::{Start, State};
 use component_core::time::Deadline;
@@ -25,7 +26,7 @@ pub use link::ReturnOrigins;
 pub use wechat_page::Pages;
 
 use device::Device;
-use link::{Link, LinkError};
+use link::{Link, LinkError, Signature};
 use origin::{is_foreign, our_base};
 
 /// Leads merchants to WeChat's authorization page.
@@ -65,13 +66,39 @@ impl AuthStart {
 
     async fn link(&self, request: &Request<Vec<u8>>) -> Result<Link, LinkError> {
         let query = request.uri().query().unwrap_or_default();
-        let credentials = self.component.vault.current().await;
-        let now = self.component.clock.now();
         let link = Link::parse(query, &self.return_origins)?;
-        if let Some(key) = &credentials.link_signing_key {
-            link::check_signature(query, key, now)?;
+        match self.check_signature(query).await {
+            Ok(checked) => checked.map(|()| link),
+            Err(error) => {
+                error.log("reading whether links must be signed");
+                Err(LinkError::Unsigned)
+            }
         }
-        Ok(link)
+    }
+
+    /// Whether links must be signed, the current version of the secret alone decides. Those that
+    /// were signed with the previous one's key stay good while that version is accepted.
+    async fn check_signature(&self, query: &str) -> Result<Result<(), LinkError>, Error> {
+        let vault = &self.component.vault;
+        match &vault.current().await?.link_signing {
+            LinkSigning::NotRequired => return Ok(Ok(())),
+            LinkSigning::Required(_) => {}
+            LinkSigning::Malformed(error) => {
+                Error::from(error.clone()).log("reading the key that links must be signed with");
+            }
+        }
+        let signature = match Signature::parse(query) {
+            Ok(signature) => signature,
+            Err(error) => return Ok(Err(error)),
+        };
+        let signed = vault.under_either_key(|credentials| match &credentials.link_signing {
+            LinkSigning::Required(key) if signature.is_by(key) => Ok(()),
+            _ => Err(()),
+        });
+        Ok(match signed.await? {
+            Ok(_) => signature.check_expiry(self.component.clock.now()),
+            Err(()) => Err(LinkError::Unsigned),
+        })
     }
 
     fn start_page(
@@ -128,7 +155,7 @@ impl AuthStart {
             reference = link.reference,
             "a merchant goes to WeChat's authorization page"
         );
-        let credentials = self.component.vault.current().await;
+        let credentials = self.component.vault.current().await?;
         let component = credentials.push.component_appid.as_str();
         let back = format!("{base}/auth/callback?state={}", state.as_str());
         let device = Device::of(headers);

@@ -95,41 +95,57 @@ impl Link {
     }
 }
 
-/// Checks that a query carries `expires`, not yet passed at `now`, and a valid `signature`.
+/// What makes a link a signed one.
 ///
-/// The signature is lower-case hex of HMAC-SHA256 with `key`. It covers the other parameters as the
-/// query writes them, sorted and joined by `&`.
-pub(crate) fn check_signature(
-    query: &str,
-    key: &SecretSlice<u8>,
-    now: Timestamp,
-) -> Result<(), LinkError> {
-    let (signatures, mut signed): (Vec<&str>, Vec<&str>) = query
-        .split('&')
-        .partition(|pair| pair.starts_with("signature="));
-    signed.sort_unstable();
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose_secret())
-        .map_err(|_any_length_will_do| LinkError::Unsigned)?;
-    mac.update(signed.join("&").as_bytes());
-    let expected = component_core::digest::hex(&mac.finalize().into_bytes());
-    let [signature] = signatures.as_slice() else {
-        return Err(LinkError::Unsigned);
-    };
-    let given = signature.strip_prefix("signature=").unwrap_or_default();
-    if !bool::from(expected.as_bytes().ct_eq(given.as_bytes())) {
-        return Err(LinkError::Unsigned);
+/// The signature is lower-case hex of HMAC-SHA256. It covers the other parameters as the query
+/// writes them, sorted and joined by `&`.
+pub(crate) struct Signature<'a> {
+    given: &'a str,
+    covered: String,
+    expires: &'a str,
+}
+
+impl<'a> Signature<'a> {
+    /// Takes `signature` and `expires` out of a query, which must have each once.
+    pub(crate) fn parse(query: &'a str) -> Result<Self, LinkError> {
+        let (signatures, mut covered): (Vec<&str>, Vec<&str>) = query
+            .split('&')
+            .partition(|pair| pair.starts_with("signature="));
+        covered.sort_unstable();
+        let times: Vec<&str> = covered
+            .iter()
+            .filter_map(|pair| pair.strip_prefix("expires="))
+            .collect();
+        let ([signature], [expires]) = (signatures.as_slice(), times.as_slice()) else {
+            return Err(LinkError::Unsigned);
+        };
+        Ok(Self {
+            given: signature.strip_prefix("signature=").unwrap_or_default(),
+            covered: covered.join("&"),
+            expires,
+        })
     }
-    let mut given_times = signed
-        .iter()
-        .filter_map(|pair| pair.strip_prefix("expires="));
-    let (Some(expiry), None) = (given_times.next(), given_times.next()) else {
-        return Err(LinkError::Unsigned);
-    };
-    let secs = expiry.parse().map_err(|_not_a_time| LinkError::Malformed)?;
-    if Timestamp::from_secs(secs) < now {
-        return Err(LinkError::Expired);
+
+    /// Whether it was made with `key`.
+    pub(crate) fn is_by(&self, key: &SecretSlice<u8>) -> bool {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.expose_secret()) else {
+            return false;
+        };
+        mac.update(self.covered.as_bytes());
+        let expected = component_core::digest::hex(&mac.finalize().into_bytes());
+        expected.as_bytes().ct_eq(self.given.as_bytes()).into()
     }
-    Ok(())
+
+    /// Checks that `expires` has not passed at `now`. What it says counts only once the signature
+    /// is found good.
+    pub(crate) fn check_expiry(&self, now: Timestamp) -> Result<(), LinkError> {
+        let secs = self.expires.parse();
+        let secs = secs.map_err(|_not_a_time| LinkError::Malformed)?;
+        if Timestamp::from_secs(secs) < now {
+            return Err(LinkError::Expired);
+        }
+        Ok(())
+    }
 }
 
 fn is_id_list(list: &str) -> bool {
@@ -298,7 +314,13 @@ mod tests {
         let key = SecretSlice::from(b"0123456789abcdef0123456789abcdef".to_vec());
         let signature = "c05ddd3b2babe9722f98c4b38a87239ed2f685bcf1c22282208f0be8ce27261d";
         let link = format!("reference=shop-42&expires=1700000600&signature={signature}");
-        let at = |query: &str, secs| check_signature(query, &key, Timestamp::from_secs(secs));
+        let at = |query: &str, secs| {
+            let signature = Signature::parse(query)?;
+            if !signature.is_by(&key) {
+                return Err(LinkError::Unsigned);
+            }
+            signature.check_expiry(Timestamp::from_secs(secs))
+        };
         assert_eq!(at(&link, 1_700_000_600), Ok(()));
         assert_eq!(at(&link, 1_700_000_601), Err(LinkError::Expired));
         for forged in [

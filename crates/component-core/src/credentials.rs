@@ -4,59 +4,51 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::error::SdkError;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use secrecy::{SecretSlice, SecretString};
-use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use crate::config::Misconfigured;
 use crate::error::Error;
-use crate::push::cipher::AesKey;
-use crate::push::{OpenedPush, PushError, PushKeys, SealedPush};
 use crate::time::{Clock, Timestamp};
-use component_api::id::ComponentAppId;
 
-/// What the operator copied from WeChat's console into the secret.
-#[derive(Clone)]
-pub struct Credentials {
-    /// What seals and opens pushes.
-    pub push: PushKeys,
-    /// `component_appsecret`.
-    pub appsecret: SecretString,
-    /// `link_signing_key`: if it is set, authorization links must be signed.
-    pub link_signing_key: Option<SecretSlice<u8>>,
-}
+pub mod document;
+
+use document::Credentials;
 
 /// Holds the credentials and notices when they change.
 ///
 /// During a rotation, WeChat's pushes may come under either set of keys: the stage `AWSPREVIOUS`
-/// holds the older one.
+/// holds the older one. A malformed current version never stops a function: the previous one is
+/// used, and an error is logged.
 pub struct Vault {
     client: Client,
     secret_id: String,
     clock: Clock,
-    held: RwLock<Arc<Held>>,
+    held: RwLock<Option<Arc<Held>>>,
+    /// When both stages were last fetched; locked while anything is fetched.
     fetching: Mutex<Timestamp>,
 }
 
-/// Both stages, as they were fetched together.
+/// What the fetches have brought.
 struct Held {
-    current: Arc<Credentials>,
-    previous: Option<Arc<Credentials>>,
+    /// The current version, or if that is malformed the previous one.
+    used: Version,
+    /// The version before it.
+    before: Option<Version>,
     fetched_at: Timestamp,
 }
 
-/// The secret as it is stored.
-#[derive(Deserialize)]
-struct Document {
-    component_appid: String,
-    component_appsecret: SecretString,
-    token: SecretString,
-    encoding_aes_key: SecretString,
-    link_signing_key: Option<SecretString>,
+/// One well-formed version of the secret.
+#[derive(Clone)]
+struct Version {
+    id: Option<String>,
+    made_at: Timestamp,
+    credentials: Arc<Credentials>,
 }
+
+const CURRENT: &str = "AWSCURRENT";
+
+const PREVIOUS: &str = "AWSPREVIOUS";
 
 /// Forged pushes cause at most one fetch in this time.
 const MIN_BETWEEN_FETCHES: Duration = Duration::from_mins(1);
@@ -64,105 +56,120 @@ const MIN_BETWEEN_FETCHES: Duration = Duration::from_mins(1);
 /// A function that opens no pushes picks up a changed secret within this time.
 const MAX_AGE: Duration = Duration::from_mins(5);
 
-/// The least length of a signing key, in bytes.
-const MIN_SIGNING_KEY_BYTES: usize = 32;
-
-impl Credentials {
-    /// Reads the secret's JSON object.
-    ///
-    /// # Errors
-    /// [`Misconfigured`], which names the field and never its value.
-    pub fn parse(json: &str) -> Result<Self, Misconfigured> {
-        use secrecy::ExposeSecret;
-
-        let wrong = |what: &str| Misconfigured(format!("the component's secret: {what}"));
-        // serde's own message may quote what it found.
-        let document: Document = serde_json::from_str(json).map_err(|_may_quote| {
-            wrong("it is not a JSON object with the strings component_appid, component_appsecret, token and encoding_aes_key")
-        })?;
-        if document.component_appsecret.expose_secret().is_empty()
-            || document.token.expose_secret().is_empty()
-        {
-            return Err(wrong("component_appsecret or token is empty"));
-        }
-        let link_signing_key = document.link_signing_key.map(|key| {
-            STANDARD
-                .decode(key.expose_secret())
-                .ok()
-                .filter(|key| key.len() >= MIN_SIGNING_KEY_BYTES)
-                .map(SecretSlice::from)
-                .ok_or_else(|| wrong("link_signing_key is not base64 of 32 bytes or more"))
-        });
-        Ok(Self {
-            push: PushKeys {
-                component_appid: ComponentAppId::parse(&document.component_appid)
-                    .map_err(|error| wrong(&format!("component_appid: {error}")))?,
-                token: document.token,
-                aes_key: AesKey::parse(document.encoding_aes_key.expose_secret())
-                    .ok_or_else(|| wrong("encoding_aes_key is not 43 characters of base64"))?,
-            },
-            appsecret: document.component_appsecret,
-            link_signing_key: link_signing_key.transpose()?,
-        })
-    }
-}
+/// The previous version is accepted for so long after the current one was made: time enough for
+/// 全网发布, after which WeChat uses the new keys.
+const WINDOW: Duration = Duration::from_hours(30 * 24);
 
 impl Vault {
+    /// A vault that fetches the credentials when they are first needed.
+    ///
+    /// For a function that seldom needs them, and must start without Secrets Manager.
+    pub fn on_demand(client: Client, secret_id: String, clock: Clock) -> Self {
+        Self {
+            client,
+            secret_id,
+            clock,
+            held: RwLock::new(None),
+            fetching: Mutex::new(Timestamp::default()),
+        }
+    }
+
     /// Fetches the current credentials.
     ///
     /// # Errors
     /// [`Error::Secret`], [`Error::Config`].
     pub async fn open(client: Client, secret_id: String, clock: Clock) -> Result<Self, Error> {
-        let current = fetch(&client, &secret_id, "AWSCURRENT").await?;
-        let current = current.ok_or_else(|| {
-            Misconfigured("the component's secret has no current version".to_owned())
-        })?;
-        let held = Held {
-            current: Arc::new(current),
-            previous: None,
-            fetched_at: clock.now(),
-        };
-        Ok(Self {
-            client,
-            secret_id,
-            clock,
-            held: RwLock::new(Arc::new(held)),
-            fetching: Mutex::new(Timestamp::default()),
-        })
+        let vault = Self::on_demand(client, secret_id, clock);
+        let first = vault.fetch_first().await?;
+        vault.hold(first);
+        Ok(vault)
     }
 
     /// The current credentials, at most five minutes old unless Secrets Manager does not answer.
-    pub async fn current(&self) -> Arc<Credentials> {
-        let held = self.held();
-        if held.fetched_at.until(self.clock.now()) < MAX_AGE {
-            return held.current.clone();
-        }
-        self.refetch(&held).await;
-        self.held().current.clone()
-    }
-
-    /// Opens a push under the current or the previous keys. If neither opens it, the secret is
-    /// fetched again.
     ///
     /// # Errors
-    /// [`PushError`].
-    pub async fn open_push(&self, push: &SealedPush<'_>) -> Result<OpenedPush, PushError> {
-        let held = self.held();
-        match held.open_push(push) {
-            Err(_) if self.refetch(&held).await => self.held().open_push(push),
-            opened => opened,
+    /// [`Error::Secret`] if none were ever fetched; never of an opened vault.
+    pub async fn current(&self) -> Result<Arc<Credentials>, Error> {
+        let held = self.held().await?;
+        if held.fetched_at.until(self.clock.now()) >= MAX_AGE && self.refetch(&held).await {
+            return Ok(self.held().await?.used.credentials.clone());
+        }
+        Ok(held.used.credentials.clone())
+    }
+
+    /// Tries something under the current keys, then under the previous ones while they are
+    /// accepted. If it fails under both, the secret is fetched again, at most once a minute.
+    ///
+    /// The answer is what was done and under which keys, or the greater of the two failures.
+    ///
+    /// # Errors
+    /// [`Error::Secret`], as [`Vault::current`].
+    pub async fn under_either_key<T, E: Ord>(
+        &self,
+        attempt: impl Fn(&Credentials) -> Result<T, E>,
+    ) -> Result<Result<(T, Arc<Credentials>), E>, Error> {
+        let held = self.held().await?;
+        let tried = held.under_either_key(&attempt, self.clock.now());
+        if tried.is_err() && self.refetch(&held).await {
+            let held = self.held().await?;
+            return Ok(held.under_either_key(&attempt, self.clock.now()));
+        }
+        Ok(tried)
+    }
+
+    fn in_memory(&self) -> Option<Arc<Held>> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.clone()
+    }
+
+    fn hold(&self, next: Held) -> Arc<Held> {
+        let next = Arc::new(next);
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        *held = Some(next.clone());
+        next
+    }
+
+    async fn held(&self) -> Result<Arc<Held>, Error> {
+        if let Some(held) = self.in_memory() {
+            return Ok(held);
+        }
+        let _fetching = self.fetching.lock().await;
+        if let Some(held) = self.in_memory() {
+            return Ok(held);
+        }
+        match self.fetch_first().await {
+            Ok(first) => Ok(self.hold(first)),
+            // To a caller it is all one why there are no credentials.
+            Err(Error::Config(malformed)) => Err(Error::Secret(malformed.into())),
+            Err(error) => Err(error),
         }
     }
 
-    fn held(&self) -> Arc<Held> {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        held.clone()
+    async fn fetch_first(&self) -> Result<Held, Error> {
+        let used = match self.fetch(CURRENT).await {
+            Ok(current) => current,
+            Err(malformed @ Error::Config(_)) => match self.fetch_previous().await {
+                Ok(Some(previous)) => {
+                    malformed.log("reading the component's current secret");
+                    previous
+                }
+                Ok(None) | Err(Error::Config(_)) => return Err(malformed),
+                Err(error) => return Err(error),
+            },
+            Err(error) => return Err(error),
+        };
+        Ok(Held {
+            used,
+            before: None,
+            fetched_at: self.clock.now(),
+        })
     }
 
     /// Whether newer credentials than `seen` are held now, fetched here or by another caller.
     async fn refetch(&self, seen: &Arc<Held>) -> bool {
         let mut last_fetch = self.fetching.lock().await;
-        if !Arc::ptr_eq(seen, &self.held()) {
+        let held = self.in_memory();
+        if held.is_some_and(|held| !Arc::ptr_eq(seen, &held)) {
             return true;
         }
         let now = self.clock.now();
@@ -170,17 +177,19 @@ impl Vault {
             return false;
         }
         *last_fetch = now;
-        let (current, previous) = tokio::join!(
-            fetch(&self.client, &self.secret_id, "AWSCURRENT"),
-            fetch(&self.client, &self.secret_id, "AWSPREVIOUS"),
-        );
-        let (current, previous) = match (current, previous) {
-            (Ok(Some(current)), Ok(previous)) => (current, previous.map(Arc::new)),
+        let (mut used, before) = match tokio::join!(self.fetch(CURRENT), self.fetch_previous()) {
+            (Ok(current), Ok(previous)) => (current, previous),
             // The operator has corrected a malformed version. WeChat may still use the keys before
-            // it, which are the ones held here.
-            (Ok(Some(current)), Err(error @ Error::Config(_))) => {
+            // it, which are known here only.
+            (Ok(current), Err(error @ Error::Config(_))) => {
                 error.log("reading the component's previous secret");
-                (current, Some(seen.current.clone()))
+                let before = seen.version_before(&current);
+                (current, before)
+            }
+            (Err(error @ Error::Config(_)), Ok(Some(previous))) => {
+                error.log("reading the component's current secret");
+                let before = seen.version_before(&previous);
+                (previous, before)
             }
             // Both stages are needed: keep what is held.
             (current, previous) => {
@@ -190,88 +199,93 @@ impl Vault {
                 return false;
             }
         };
-        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        *held = Arc::new(Held {
-            current: Arc::new(current),
-            previous,
+        if seen.used.is(&used) {
+            // A version was made no later than it was first seen, whatever its date says.
+            used.made_at = used.made_at.min(seen.used.made_at);
+        }
+        self.hold(Held {
+            used,
+            before,
             fetched_at: now,
         });
         true
     }
+
+    /// The previous version, if the secret has one.
+    async fn fetch_previous(&self) -> Result<Option<Version>, Error> {
+        match self.fetch(PREVIOUS).await {
+            Err(Error::Secret(error)) if is_not_found(error.as_ref()) => Ok(None),
+            previous => previous.map(Some),
+        }
+    }
+
+    /// Source: <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html>
+    async fn fetch(&self, stage: &str) -> Result<Version, Error> {
+        let get = self.client.get_secret_value().secret_id(&self.secret_id);
+        // Boxed: to fetch is seldom, and its state would be a part of every caller's.
+        let answer = Box::pin(get.version_stage(stage).send()).await;
+        let answer = answer.map_err(|error| Error::Secret(error.into()))?;
+        let now = self.clock.now();
+        let made_at = answer.created_date().map_or(now, |date| {
+            Timestamp::from_secs(date.secs().try_into().unwrap_or_default())
+        });
+        let credentials = Credentials::parse(answer.secret_string().unwrap_or_default())?;
+        Ok(Version {
+            id: answer.version_id,
+            // The clock of Secrets Manager may be ahead.
+            made_at: made_at.min(now),
+            credentials: Arc::new(credentials),
+        })
+    }
 }
 
 impl Held {
-    /// If neither set of keys opens the push, returns the error of the one whose signature matched.
-    fn open_push(&self, push: &SealedPush<'_>) -> Result<OpenedPush, PushError> {
-        let current = push.open(&self.current.push);
-        let (Err(error), Some(previous)) = (&current, &self.previous) else {
-            return current;
+    fn under_either_key<T, E: Ord>(
+        &self,
+        attempt: impl Fn(&Credentials) -> Result<T, E>,
+        now: Timestamp,
+    ) -> Result<(T, Arc<Credentials>), E> {
+        let under = |version: &Version| {
+            let done = attempt(&version.credentials)?;
+            Ok((done, version.credentials.clone()))
         };
-        match push.open(&previous.push) {
-            Err(PushError::Unsigned) if *error == PushError::Unreadable => current,
-            other => other,
+        match (under(&self.used), self.accepted_before(now)) {
+            (Err(error), Some(before)) => under(before).map_err(|other: E| error.max(other)),
+            (done, _) => done,
+        }
+    }
+
+    /// The version before the one in use, while its window is open. The version in use decides
+    /// that, so a malformed one never closes the window of the version that replaces it.
+    fn accepted_before(&self, now: Timestamp) -> Option<&Version> {
+        let used = &self.used;
+        let open = used.credentials.accept_previous && used.made_at.until(now) < WINDOW;
+        self.before.as_ref().filter(|_| open)
+    }
+
+    /// The version before `next`, as far as this instance knows it.
+    fn version_before(&self, next: &Version) -> Option<Version> {
+        if self.used.is(next) {
+            self.before.clone()
+        } else {
+            Some(self.used.clone())
         }
     }
 }
 
-/// One stage of the secret; `None` if it has no such stage.
-async fn fetch(
-    client: &Client,
-    secret_id: &str,
-    stage: &str,
-) -> Result<Option<Credentials>, Error> {
-    let answer = client
-        .get_secret_value()
-        .secret_id(secret_id)
-        .version_stage(stage)
-        .send()
-        .await;
-    match answer {
-        Ok(answer) => {
-            let credentials = Credentials::parse(answer.secret_string().unwrap_or_default());
-            Ok(Some(credentials?))
-        }
-        Err(error) => match error.as_service_error() {
-            Some(GetSecretValueError::ResourceNotFoundException(_)) if stage == "AWSPREVIOUS" => {
-                Ok(None)
-            }
-            _ => Err(Error::Secret(Box::new(error))),
-        },
+impl Version {
+    fn is(&self, other: &Self) -> bool {
+        self.id.is_some() && self.id == other.id
     }
+}
+
+fn is_not_found(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    let error: Option<&SdkError<GetSecretValueError>> = error.downcast_ref();
+    matches!(
+        error.and_then(SdkError::as_service_error),
+        Some(GetSecretValueError::ResourceNotFoundException(_))
+    )
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = r#"{"component_appid":"wx0123456789abcdef","component_appsecret":"SECRET","token":"TOKEN",
-        "encoding_aes_key":"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"}"#;
-
-    #[track_caller]
-    fn check(json: &str, names: &str) {
-        let error = Credentials::parse(json).err().unwrap().to_string();
-        assert!(error.contains(names), "{error}");
-        assert!(
-            !error.contains("SECRET") && !error.contains("TOKEN"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn a_wrong_secret_is_named_by_its_field_and_never_quoted() {
-        assert!(Credentials::parse(GOOD).is_ok());
-        check("SECRET", "JSON object");
-        check("{}", "component_appid");
-        check(&GOOD.replace("\"SECRET\"", "{\"SECRET\":1}"), "JSON object");
-        check(&GOOD.replace("\"SECRET\"", "\"\""), "component_appsecret");
-        check(
-            &GOOD.replace("wx0123456789abcdef", "TOKEN"),
-            "component_appid",
-        );
-        check(&GOOD.replace("G\"}", "\"}"), "encoding_aes_key");
-        check(
-            &GOOD.replace('}', ",\"link_signing_key\":\"TOKEN\"}"),
-            "link_signing_key",
-        );
-    }
-}
+mod tests;

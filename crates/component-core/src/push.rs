@@ -43,8 +43,8 @@ pub struct OpenedPush {
     pub sha256: String,
 }
 
-/// Why a push is not accepted.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a push is not accepted; the greater, the further it has come.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum PushError {
     /// The query is incomplete, its timestamp is off, or the signature does not match.
     #[error("the push is not signed by WeChat")]

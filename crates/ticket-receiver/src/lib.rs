@@ -55,7 +55,8 @@ impl TicketReceiver {
         let now = self.clock.now();
         let query = request.uri().query().unwrap_or_default();
         let sealed = SealedPush::parse(query, request.body(), now)?;
-        let opened = self.vault.open_push(&sealed).await?;
+        let opened = self.vault.under_either_key(|keys| sealed.open(&keys.push));
+        let (opened, _keys) = opened.await??;
         match &opened.notice {
             Notice::Ticket { created_at, ticket } => {
                 let create_time = created_at.as_secs();

@@ -9,8 +9,11 @@ use serde_json::json;
 use wechat_simulator::Settings;
 
 use super::{SUCCESS, post, seal_under, ticket};
-use crate::world::World;
+use crate::world::log::Log;
 use crate::world::wire::{Cut, Wire};
+use crate::world::{World, deadline};
+
+const DAY: u64 = 24 * 3600;
 
 /// The token and key of the console, named by a letter; the world begins with `a`.
 fn keys(letter: char) -> Settings {
@@ -236,6 +239,60 @@ async fn a_corrected_secret_is_picked_up_after_a_malformed_one() {
     check_push(&world, &b, 200).await;
     // WeChat rotated from `a` to `b`, whatever the secret was in between.
     check_push(&world, &a, 200).await;
+}
+
+#[tokio::test]
+async fn where_the_current_version_is_malformed_new_instances_use_the_previous_one() {
+    let world = world().await;
+    let a = keys('a');
+    for malformed in ["null", "{}", &secret(&a).replace("wx", "xw")] {
+        put(&world, malformed, &secret(&a));
+        // Its age does not end the version that is used.
+        world.clock.advance(40 * DAY);
+        let log = Log::listen();
+        let fresh = Functions::start(&world.parts).await.unwrap();
+        let read = log.lines("reading the component's current secret failed");
+        assert!(!read.is_empty() && read[0].contains("ERROR"), "{read:?}");
+        drop(log);
+        world.push_ticket().await;
+        let request = json!({ "component": true });
+        let answer = fresh.token_getter.handle(&request, deadline()).await;
+        assert!(answer.is_ok(), "{answer:?}");
+        assert_eq!(push(&world, &fresh, &a).await, 200);
+    }
+}
+
+#[tokio::test]
+async fn pushes_under_the_previous_keys_are_accepted_for_thirty_days() {
+    let world = world().await;
+    let [a, b] = ['a', 'b'].map(keys);
+    rotate(&world, &a, &b);
+    let (fresh, wire) = watched(&world).await;
+    world.clock.advance(30 * DAY - 1);
+    check_push(&world, &b, 200).await;
+    check_push(&world, &a, 200).await;
+    assert_eq!(push(&world, &fresh, &a).await, 200);
+    wire.calls();
+    world.clock.advance(1);
+    // What is in memory says so, whether or not Secrets Manager answers.
+    wire.cut("*", Cut::Throttled, u32::MAX);
+    assert_eq!(push(&world, &fresh, &a).await, 403);
+    assert_eq!(push(&world, &fresh, &b).await, 200);
+    check_push(&world, &a, 403).await;
+    check_push(&world, &b, 200).await;
+}
+
+#[tokio::test]
+async fn after_a_leak_the_secret_ends_the_previous_keys_at_once() {
+    let world = world().await;
+    let [a, b] = ['a', 'b'].map(keys);
+    let ending = secret(&b).replace('}', ",\"accept_previous\":false}");
+    put(&world, &ending, &secret(&a));
+    check_push(&world, &b, 200).await;
+    check_push(&world, &a, 403).await;
+    let (fresh, _) = watched(&world).await;
+    assert_eq!(push(&world, &fresh, &a).await, 403);
+    assert_eq!(push(&world, &fresh, &b).await, 200);
 }
 
 #[tokio::test]

@@ -1,11 +1,12 @@
 //! The component's own token: the newest ticket makes it.
 
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
+
+use component_api::id::ComponentAppId;
 
 use super::lease::Taken;
 use super::{Component, InUse, MAX_ROUNDS};
-use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::row::component_token::ComponentToken;
 use crate::row::need::Need;
@@ -48,8 +49,8 @@ impl Component {
     /// A component access token that meets `need`. If the stored one does, this costs one read.
     ///
     /// # Errors
-    /// [`Error::NoVerifyTicket`], [`Error::Wechat`], [`Error::Store`], [`Error::Busy`],
-    /// [`Error::Remembered`].
+    /// [`Error::NoVerifyTicket`], [`Error::Wechat`], [`Error::Store`], [`Error::Secret`],
+    /// [`Error::Busy`], [`Error::Remembered`].
     pub async fn access_token(
         &self,
         need: &Need<ComponentAccessToken>,
@@ -88,7 +89,7 @@ impl Component {
     where
         F: Future<Output = Result<T, WechatError>>,
     {
-        let credentials = self.vault.current().await;
+        let credentials = self.vault.current().await?;
         let session = |token: &Expiring<ComponentAccessToken>| {
             let component = credentials.push.component_appid.clone();
             Session::new(
@@ -120,8 +121,10 @@ impl Component {
     /// Asks WeChat to push the ticket again, unless somebody did lately.
     ///
     /// # Errors
-    /// [`Error::Store`], [`Error::Wechat`].
+    /// [`Error::Store`], [`Error::Secret`], [`Error::Wechat`].
     pub async fn request_ticket_push(&self, deadline: Deadline) -> Result<(), Error> {
+        // Before the claim, which holds every other request back.
+        let credentials = self.vault.current().await?;
         let now = self.clock.now();
         let claim = self
             .store
@@ -130,7 +133,6 @@ impl Component {
             return Ok(());
         }
         tracing::warn!("asking WeChat to push the component verify ticket again");
-        let credentials = self.vault.current().await;
         let component = &credentials.push.component_appid;
         self.wechat
             .start_push_ticket(component, &credentials.appsecret, deadline)
@@ -223,9 +225,10 @@ impl Component {
     /// Two stacks that renew the tokens of one component end each other's, every five minutes and for
     /// ever.
     async fn say_displaced(&self) {
-        let credentials = self.vault.current().await;
+        let credentials = self.vault.current().await.ok();
+        let component = credentials.map(|credentials| credentials.push.component_appid.clone());
         tracing::error!(
-            component_appid = credentials.push.component_appid.as_str(),
+            component_appid = component.as_ref().map(ComponentAppId::as_str),
             "WeChat refuses a component access token that should be good: another stack renews the tokens of this component, \
              and each ends the other's; give the other stack a component of its own, or let it ask this one's token getter"
         );
@@ -238,7 +241,7 @@ impl Component {
         need: &Need<ComponentAccessToken>,
         deadline: Deadline,
     ) -> Result<Issued<ComponentAccessToken>, Error> {
-        let credentials: Arc<Credentials> = self.vault.current().await;
+        let credentials = self.vault.current().await?;
         let component = &credentials.push.component_appid;
         let mut tried = None;
         while let Some(stored) = self.store.ticket().await? {
