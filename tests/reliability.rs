@@ -14,4 +14,6 @@ mod crash;
 #[cfg(target_os = "linux")]
 mod doors;
 #[cfg(target_os = "linux")]
+mod outage;
+#[cfg(target_os = "linux")]
 mod stampede;

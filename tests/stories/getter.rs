@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use component_core::error::Error;
 use component_core::time::Deadline;
 use local::functions::Functions;
+use local::secrets::Outage;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use wechat_simulator::{AnswerPatch, Fault, FaultEffect};
@@ -377,4 +378,48 @@ async fn while_wechat_or_the_table_fails_a_token_that_lasts_long_enough_is_serve
     assert_eq!(text(&row, "refresh_token"), before);
     world.push_ticket().await;
     world.assert_good(&world.token(appid()).await.unwrap());
+}
+
+/// An outage is met by an instance that has not fetched the secret.
+#[tokio::test]
+async fn without_secrets_manager_fresh_tokens_are_served_and_a_renewal_has_its_error() {
+    let world = World::with_authorizer().await;
+    let secrets = &world.emulators.secrets;
+    let component = json!({ "component": true });
+    let authorizer = json!({ "authorizer_appid": appid() });
+    for outage in [Outage::Denied, Outage::Broken, Outage::Hangs] {
+        let functions = Functions::start(&world.parts).await.unwrap();
+        secrets.fail(Some(outage));
+        ask(&functions, &component).await.unwrap();
+        let fresh = ask(&functions, &authorizer).await.unwrap();
+        let refused = &fresh["access_token"];
+        world.assert_good(refused.as_str().unwrap());
+        let before = world.rows().await;
+        let rotating = json!({ "authorizer_appid": appid(), "rotate_if": refused });
+        let error = ask(&functions, &rotating).await.unwrap_err();
+        assert_eq!(error.code(), "store_unavailable", "{outage:?}");
+        assert!(error.advice().contains("log"), "{}", error.advice());
+        assert_tells_nothing(&error);
+        // A token that is good, if not for long, is better than the error.
+        world.clock.advance(7000);
+        assert_eq!(ask(&functions, &authorizer).await.unwrap(), fresh);
+        let insisting = json!({ "component": true, "min_valid_secs": 3600 });
+        check_code(ask(&functions, &insisting).await, "store_unavailable");
+        // No other caller is held back: not a row has changed.
+        assert_eq!(world.rows().await, before);
+
+        secrets.fail(None);
+        world.push_ticket().await;
+        let renewed = ask(&functions, &rotating).await.unwrap();
+        assert_ne!(renewed["access_token"], *refused);
+        // The secret was fetched once, and is kept.
+        secrets.fail(Some(outage));
+        let refused = &renewed["access_token"];
+        let rotating = json!({ "authorizer_appid": appid(), "rotate_if": refused });
+        ask(&functions, &rotating).await.unwrap();
+        world.pass(HOUR * 2).await;
+        let insisting = json!({ "authorizer_appid": appid(), "min_valid_secs": 3600 });
+        ask(&functions, &insisting).await.unwrap();
+        secrets.fail(None);
+    }
 }

@@ -153,8 +153,7 @@ async fn pass(State(watch): State<Arc<Watch>>, request: Request, next: Next) -> 
     }
 }
 
-/// The name of a call. None for a call that only opens a connection, or belongs to the start of a
-/// process.
+/// The name of a call. None for a call that only opens a connection or fetches the secret.
 fn name(parts: &request::Parts, body: &[u8]) -> Option<String> {
     let path = parts.uri.path();
     if path != "/" {

@@ -67,8 +67,9 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The secret could not be fetched.
-    #[error("cannot fetch the component's secret")]
+    /// The secret could not be fetched, or a function that has started without it finds no version
+    /// that is well-formed.
+    #[error("cannot read the component's secret")]
     Secret(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The environment or the secret is not as it should be.
     #[error("configuration: {0}")]
@@ -306,7 +307,9 @@ const fn advice_of(code: Code) -> &'static str {
         Code::NoVerifyTicket => {
             "wait for WeChat's next ticket push, within ten minutes, and check that the events URL in its console is this stack's"
         }
-        Code::StoreUnavailable => "try again; the store did not answer",
+        Code::StoreUnavailable => {
+            "try again; if it lasts, the stack's log says why its table or its secret cannot be read"
+        }
         Code::Misconfigured => "look for the configuration that the stack's log names as wrong",
         Code::InvalidRequest => "correct the request",
         Code::UnknownAuthorizer | Code::AuthorizationRevoked | Code::ReauthorizationRequired => {
@@ -399,7 +402,7 @@ mod tests {
             assert_eq!(remembered.code(), error.code());
             assert_eq!(remembered.status(), StatusCode::SERVICE_UNAVAILABLE);
         }
-        for error in [Error::NoVerifyTicket, store()] {
+        for error in [Error::NoVerifyTicket, store(), Error::Secret("no".into())] {
             let remembered = Error::Remembered(error.to_failure(None, NOW));
             assert_eq!(remembered.advice(), error.advice());
         }

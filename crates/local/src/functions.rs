@@ -68,21 +68,17 @@ impl Functions {
     /// What keeps one of them from starting.
     pub async fn start(parts: &Parts) -> Result<Self, Error> {
         let store = || Store::new(parts.dynamodb.clone(), TABLE.to_owned());
-        let vault = || {
-            Vault::open(
-                parts.secretsmanager.clone(),
-                SECRET.to_owned(),
-                parts.clock.clone(),
-            )
-        };
-        let component = async || {
+        let secrets = || parts.secretsmanager.clone();
+        let open = || Vault::open(secrets(), SECRET.to_owned(), parts.clock.clone());
+        let with = |vault: Vault| {
             let clock = parts.clock.clone();
             let wechat = Wechat::new(parts.wechat.clone(), &parts.wechat_url, clock.clone())?;
-            Ok::<_, Error>(Component::new(store(), wechat, vault().await?, clock))
+            Ok::<_, Error>(Component::new(store(), wechat, vault, clock))
         };
+        let component = async || with(open().await?);
         Ok(Self {
             ticket_receiver: TicketReceiver {
-                vault: vault().await?,
+                vault: open().await?,
                 store: store(),
                 clock: parts.clock.clone(),
             },
@@ -103,7 +99,11 @@ impl Functions {
                 component: component().await?,
             },
             token_getter: TokenGetter {
-                component: component().await?,
+                component: with(Vault::on_demand(
+                    secrets(),
+                    SECRET.to_owned(),
+                    parts.clock.clone(),
+                ))?,
             },
         })
     }

@@ -21,7 +21,19 @@ pub struct SecretsManager(Arc<Kept>);
 
 struct Kept {
     stages: Mutex<Stages>,
+    outage: Mutex<Option<Outage>>,
     clock: SimClock,
+}
+
+/// How the service fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outage {
+    /// No answer ever comes.
+    Hangs,
+    /// The caller has no right to the secret.
+    Denied,
+    /// The service answers with status 500.
+    Broken,
 }
 
 /// What the labels `AWSCURRENT` and `AWSPREVIOUS` name.
@@ -49,6 +61,7 @@ impl SecretsManager {
                 current,
                 previous: None,
             }),
+            outage: Mutex::new(None),
             clock,
         }))
     }
@@ -62,6 +75,11 @@ impl SecretsManager {
             created_at: self.0.clock.now(),
         };
         stages.previous = Some(std::mem::replace(&mut stages.current, next));
+    }
+
+    /// Makes the service fail from now on, or with `None` no more.
+    pub fn fail(&self, outage: Option<Outage>) {
+        *self.outage() = outage;
     }
 
     /// The secret as the service answers for it, over HTTP.
@@ -102,6 +120,10 @@ impl SecretsManager {
         )
     }
 
+    fn outage(&self) -> MutexGuard<'_, Option<Outage>> {
+        self.0.outage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn stages(&self) -> MutexGuard<'_, Stages> {
         self.0.stages.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -112,6 +134,10 @@ async fn operate(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    let outage = *secrets.outage();
+    if let Some(outage) = outage {
+        return outage.answer().await;
+    }
     let target = headers.get("x-amz-target");
     if target.is_some_and(|target| target == "secretsmanager.GetSecretValue") {
         return secrets.get_secret_value(&serde_json::from_slice(&body).unwrap_or_default());
@@ -123,6 +149,17 @@ async fn operate(
             "Message": "only GetSecretValue is served here",
         }),
     )
+}
+
+impl Outage {
+    async fn answer(self) -> Response {
+        let (status, name) = match self {
+            Self::Hangs => return std::future::pending().await,
+            Self::Denied => (StatusCode::BAD_REQUEST, "AccessDeniedException"),
+            Self::Broken => (StatusCode::INTERNAL_SERVER_ERROR, "InternalServiceError"),
+        };
+        answer(status, &json!({ "__type": name, "Message": "as ordered" }))
+    }
 }
 
 fn answer(status: StatusCode, body: &Value) -> Response {

@@ -25,11 +25,12 @@ async fn main() -> Result<(), Error> {
 
     let aws = Aws::from_env(http::client()?)?;
     let clock = Clock::system();
-    let vault = Vault::open(aws.secretsmanager(), secret, clock.clone());
-    let (vault, ()) = tokio::join!(vault, aws.warm_dynamodb());
     let wechat = Wechat::new(aws.http.clone(), &wechat, clock.clone())?;
+    // Only a renewal needs the secret: fresh tokens are served while it cannot be fetched.
+    let vault = Vault::on_demand(aws.secretsmanager(), secret, clock.clone());
+    aws.warm_dynamodb().await;
 
-    let component = Component::new(Store::new(aws.dynamodb(), table), wechat, vault?, clock);
+    let component = Component::new(Store::new(aws.dynamodb(), table), wechat, vault, clock);
     let getter = TokenGetter { component };
     let answer = async |event: LambdaEvent<Value>| {
         let deadline = Deadline::of_invocation(event.context.deadline(), MARGIN);

@@ -138,6 +138,11 @@ impl Component {
                         let error = Error::Remembered(failure.clone());
                         return self.ease(need, slot, error).map(Taken::Token);
                     }
+                    // Before the lease: a caller without the secret holds no other back, and the
+                    // time of the fetch is not that of the call.
+                    if let Err(error) = self.vault.current().await {
+                        return self.ease(need, slot, error).map(Taken::Token);
+                    }
                     if patience.renewal.remaining() < RENEWAL_TIME {
                         let busy = Error::Busy("the time that a renewal takes");
                         return self.ease(need, slot, busy).map(Taken::Token);
