@@ -3,12 +3,49 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use aws_credential_types::Credentials;
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use component_core::aws::Aws;
+use component_core::time::Clock;
+use component_core::wechat::Wechat;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::world::browser::Browser;
 use crate::world::{World, appid};
 
 const HOUR: Duration = Duration::from_hours(1);
+
+/// A server that takes connections and never answers.
+#[derive(Debug)]
+struct Silent;
+
+impl HttpConnector for Silent {
+    fn call(&self, _request: HttpRequest) -> HttpConnectorFuture {
+        HttpConnectorFuture::new(std::future::pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn opening_connections_costs_a_start_a_second_at_most() {
+    let http = SharedHttpConnector::new(Silent);
+    let aws = Aws {
+        region: "us-east-1".to_owned(),
+        credentials: Credentials::new("test", "test", None, None, "test"),
+        dynamodb_url: None,
+        secretsmanager_url: None,
+        http: http.clone(),
+    };
+    let wechat = Wechat::new(http, "https://wechat.example", Clock::system()).unwrap();
+    let began = Instant::now();
+    wechat.warm().await;
+    assert_eq!(began.elapsed().as_secs(), 1);
+    aws.warm_dynamodb().await;
+    assert_eq!(began.elapsed().as_secs(), 2);
+}
 
 fn counts(expected: &[(&str, u64)]) -> BTreeMap<String, u64> {
     expected

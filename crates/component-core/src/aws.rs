@@ -92,7 +92,7 @@ impl Aws {
     }
 
     /// Opens a connection to DynamoDB, so that the first call finds one. Its address answers a bare
-    /// GET, which names no operation. A failure is left to the first call.
+    /// GET, which names no operation. A failure is left to the first call, after a second at most.
     pub async fn warm_dynamodb(&self) {
         let suffix = if self.region.starts_with("cn-") {
             ".cn"
@@ -101,7 +101,7 @@ impl Aws {
         };
         let regional = || format!("https://dynamodb.{}.amazonaws.com{suffix}", self.region);
         let url = self.dynamodb_url.clone().unwrap_or_else(regional);
-        http::open(&self.http, &url, ATTEMPT_TIMEOUT).await;
+        http::open(&self.http, &url).await;
     }
 
     fn http_client(&self) -> SharedHttpClient {

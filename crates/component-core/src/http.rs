@@ -22,6 +22,9 @@ use crate::config::Misconfigured;
 /// A connection that takes longer counts as failed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// A function's start waits no longer for a connection that it may not need.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Lambda freezes a sandbox between invocations, and servers close idle connections. A connection
 /// that was idle for longer is not used again.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
@@ -139,10 +142,11 @@ pub fn connector(client: reqwest::Client) -> SharedHttpConnector {
     SharedHttpConnector::new(Connector(client))
 }
 
-/// Opens a connection for later calls; a failure is ignored.
-pub(crate) async fn open(http: &SharedHttpConnector, url: &str, timeout: Duration) {
+/// Opens a connection for later calls; a failure is ignored, and so is a server that takes longer
+/// than a second.
+pub(crate) async fn open(http: &SharedHttpConnector, url: &str) {
     if let Ok(request) = HttpRequest::get(url) {
-        drop(send(http, request, timeout).await);
+        drop(send(http, request, OPENING_TIMEOUT).await);
     }
 }
 

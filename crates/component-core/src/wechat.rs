@@ -66,9 +66,10 @@ impl Wechat {
         Ok(Self { http, base, clock })
     }
 
-    /// Opens a connection, so that the first call finds one; whether it can be opened is the first call's business.
+    /// Opens a connection, so that the first call finds one. A failure is left to the first call,
+    /// after a second at most.
     pub async fn warm(&self) {
-        http::open(&self.http, self.base.as_str(), CALL_TIMEOUT).await;
+        http::open(&self.http, self.base.as_str()).await;
     }
 
     /// Starts the ticket pushes again, or finds them running.
