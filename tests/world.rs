@@ -254,6 +254,12 @@ impl World {
         self.simulator.seal(plain, self.clock.now(), "987654321")
     }
 
+    /// The same of any bytes.
+    pub(crate) fn sealed_bytes(&self, plain: &[u8]) -> wechat_simulator::SealedPush {
+        let now = self.clock.now();
+        self.simulator.seal_bytes(plain, now, "987654321")
+    }
+
     /// What the ticket receiver answers to a query and a body.
     pub(crate) async fn receive(
         &self,

@@ -14,6 +14,7 @@ mod malformed;
 mod order;
 mod published;
 mod rotation;
+mod sealed;
 mod trouble;
 mod unsigned;
 

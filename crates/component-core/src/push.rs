@@ -10,6 +10,7 @@ pub mod cipher;
 pub mod signature;
 
 mod envelope;
+mod fields;
 pub mod notice;
 
 use cipher::AesKey;
@@ -49,7 +50,8 @@ pub enum PushError {
     /// The query is incomplete, its timestamp is off, or the signature does not match.
     #[error("the push is not signed by WeChat")]
     Unsigned,
-    /// It is signed, but it is too large, not encrypted, garbled or made for another app id.
+    /// It is signed, but it is too large, not encrypted, garbled, made for another app id, or has a
+    /// DOCTYPE.
     #[error("the push is signed but cannot be read")]
     Unreadable,
 }
@@ -69,6 +71,9 @@ impl<'a> SealedPush<'a> {
 
     /// Checks the signature, and only then decrypts and reads the body.
     ///
+    /// What WeChat has sealed for this component is never refused for what it says, except for a
+    /// DOCTYPE: a refusal would gain nothing, and may make WeChat stop the tickets.
+    ///
     /// # Errors
     /// [`PushError::Unsigned`] if the signature does not match, [`PushError::Unreadable`] only if
     /// it does.
@@ -86,8 +91,9 @@ impl<'a> SealedPush<'a> {
         if plain.appid() != keys.component_appid.as_str().as_bytes() {
             return Err(PushError::Unreadable);
         }
-        let notice =
-            Notice::parse(plain.message(), &keys.component_appid).ok_or(PushError::Unreadable)?;
+        let sealed_at = self.seal.sealed_at();
+        let notice = Notice::parse(plain.message(), &keys.component_appid, sealed_at)
+            .map_err(|_doctype| PushError::Unreadable)?;
         let sha256 = crate::digest::sha256_hex(plain.message());
         Ok(OpenedPush { notice, sha256 })
     }

@@ -3,7 +3,7 @@
 use component_core::credentials::Vault;
 use component_core::error::Error;
 use component_core::push::SealedPush;
-use component_core::push::notice::Notice;
+use component_core::push::notice::{Label, Notice};
 use component_core::store::{Store, TicketPut};
 use component_core::time::Clock;
 use http::{Request, Response, StatusCode, header};
@@ -75,8 +75,11 @@ impl TicketReceiver {
                     "a notice is stored"
                 );
             }
-            Notice::Unknown { info_type } => {
-                tracing::info!(info_type, "a push of a kind that is not handled");
+            Notice::Unknown(Label { kind, appid }) => {
+                tracing::info!(kind, appid, "a push of a kind that is not handled");
+            }
+            Notice::Unusable(Label { kind, appid }) => {
+                tracing::warn!(kind, appid, "a push that cannot be used");
             }
         }
         Ok(())

@@ -108,6 +108,22 @@ impl Component {
         }
     }
 
+    /// Takes an authorization whose notice brings no code, from what WeChat says of the account.
+    ///
+    /// # Errors
+    /// [`Error::Untold`] if WeChat does not say it; those of [`Component::as_component`].
+    pub(super) async fn learn(
+        &self,
+        notice: &AuthorizationNotice,
+        bringer: Bringer<'_>,
+        deadline: Deadline,
+    ) -> Result<Exchanged, Error> {
+        if self.is_superseded(notice).await? {
+            return Ok(Exchanged::Superseded(notice.authorizer.clone()));
+        }
+        self.heal(notice, bringer, deadline).await
+    }
+
     /// Waits a while for another caller to exchange a code, and answers the authorizer that it has
     /// connected.
     ///
@@ -247,8 +263,9 @@ impl Component {
         Ok(Exchanged::Stored(Box::new(row)))
     }
 
-    /// WeChat refused the code, or gave it for another account, or the row was revoked after the
-    /// exchange. If the row lacks this authorization, WeChat is asked for its refresh token.
+    /// WeChat refused the code, or gave it for another account, or the notice brought none, or the row
+    /// was revoked after the exchange. If the row lacks this authorization, WeChat is asked for its
+    /// refresh token.
     async fn heal(
         &self,
         notice: &AuthorizationNotice,
@@ -266,7 +283,7 @@ impl Component {
         let now = self.clock.now();
         match known {
             KnownToWechat::Authorized(refresh_token) => {
-                tracing::warn!(authorizer_appid = %appid, "this authorization's code was spent: asked WeChat for its refresh token");
+                tracing::warn!(authorizer_appid = %appid, "this authorization's code is spent, or none came: asked WeChat for its refresh token");
                 let granted = GrantedTokens {
                     refresh_token,
                     ..GrantedTokens::default()

@@ -6,7 +6,7 @@ use crate::component::Component;
 use crate::component::exchange::{Bringer, Exchanged};
 use crate::component::recovery::KnownToWechat;
 use crate::error::{Denied, Error};
-use crate::push::notice::{AuthorizationChange, AuthorizationNotice, GrantedCode};
+use crate::push::notice::{AuthorizationChange, AuthorizationNotice, Grant};
 use crate::row::authorizer::{Authorizer, Revocation};
 use crate::store::PendingNotice;
 use crate::time::Deadline;
@@ -152,7 +152,7 @@ impl Component {
     async fn authorize(
         &self,
         pending: &PendingNotice,
-        grant: &GrantedCode,
+        grant: &Grant,
         deadline: Deadline,
     ) -> Result<Outcome, Error> {
         let reference = match &grant.pre_auth_code {
@@ -165,7 +165,11 @@ impl Component {
             failures: pending.failures,
             denied_once_at: pending.denied_once_at,
         };
-        match self.exchange(&grant.code, bringer, deadline).await? {
+        let exchanged = match &grant.code {
+            Some(code) => self.exchange(code, bringer, deadline).await?,
+            None => self.learn(&pending.notice, bringer, deadline).await?,
+        };
+        match exchanged {
             Exchanged::Stored(row) => Ok(Outcome::Taken(row)),
             Exchanged::Superseded(_) | Exchanged::Denied(_) => Ok(Outcome::Superseded),
         }

@@ -2,9 +2,9 @@
 //!
 //! Source: <https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Before_Develop/authorize_event.html>
 
-use std::borrow::Cow;
+use std::time::Duration;
 
-use crate::push::envelope;
+use crate::push::fields::{self, Doctype, Field};
 use crate::time::Timestamp;
 use crate::token::{AuthorizationCode, PreAuthCode, Secret, VerifyTicket};
 use component_api::id::{AuthorizerAppId, ComponentAppId};
@@ -14,24 +14,36 @@ use component_api::id::{AuthorizerAppId, ComponentAppId};
 pub enum Notice {
     /// `component_verify_ticket`.
     Ticket {
-        /// WeChat's `CreateTime`.
+        /// When WeChat made it, see [`AuthorizationNotice::created_at`].
         created_at: Timestamp,
         /// The ticket.
         ticket: Secret<VerifyTicket>,
     },
     /// `authorized`, `updateauthorized` or `unauthorized`.
     Authorization(AuthorizationNotice),
-    /// Anything else; answered like the others, since WeChat adds kinds.
-    Unknown {
-        /// The `InfoType`, cut to what a log line may hold.
-        info_type: String,
-    },
+    /// Of another kind, or of none that can be found; answered like the others, since WeChat adds
+    /// kinds.
+    Unknown(Label),
+    /// Of a kind that is known, but what it is about cannot be found, or it names another
+    /// component. It is answered like the others too: WeChat would only repeat it.
+    Unusable(Label),
+}
+
+/// All that a log line may tell of a push that is not handled: nothing else of it is known to be no
+/// secret.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Label {
+    /// Its `InfoType`, or its `Event` or `MsgType`, cut to what a log line may hold.
+    pub kind: String,
+    /// The app id that it names, cut in the same way.
+    pub appid: String,
 }
 
 /// What happened to one authorizer's authorization, and when by WeChat's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthorizationNotice {
-    /// WeChat's `CreateTime`.
+    /// WeChat's `CreateTime`. If it is missing, or later than an hour after the push was sealed,
+    /// the moment of the sealing takes its place.
     pub created_at: Timestamp,
     /// Whose authorization.
     pub authorizer: AuthorizerAppId,
@@ -43,19 +55,21 @@ pub struct AuthorizationNotice {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthorizationChange {
     /// `authorized`: for the first time, or again after `unauthorized`.
-    Authorized(GrantedCode),
+    Authorized(Grant),
     /// `updateauthorized`: with other permission sets.
-    Updated(GrantedCode),
+    Updated(Grant),
     /// `unauthorized`: the merchant has withdrawn it.
     Unauthorized,
 }
 
-/// The code that comes with an authorization.
+/// What comes with an authorization.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GrantedCode {
+pub struct Grant {
     /// It must be exchanged within its life, an hour in practice. Otherwise the refresh token is
     /// lost until the merchant authorizes again.
-    pub code: Secret<AuthorizationCode>,
+    ///
+    /// Without one, as for trial mini programs, WeChat is asked for the refresh token.
+    pub code: Option<Secret<AuthorizationCode>>,
     /// The code of the authorization page it came from, if WeChat says so.
     pub pre_auth_code: Option<Secret<PreAuthCode>>,
 }
@@ -71,25 +85,78 @@ impl AuthorizationChange {
     }
 }
 
-const FIELDS: [&str; 7] = [
-    "AppId",
-    "CreateTime",
-    "InfoType",
-    "ComponentVerifyTicket",
-    "AuthorizerAppid",
-    "AuthorizationCode",
-    "PreAuthCode",
-];
+/// How much later than its sealing a push may say that it was made. Otherwise WeChat's
+/// `CreateTime` is wrong: milliseconds, say, which would be newer than everything that follows.
+const MAX_AHEAD_OF_SEAL: Duration = Duration::from_hours(1);
+
+/// The elements that are looked for.
+struct Fields<'p> {
+    appid: Field<'p>,
+    created_at: Field<'p>,
+    info_type: Field<'p>,
+    ticket: Field<'p>,
+    authorizer: Field<'p>,
+    code: Field<'p>,
+    pre_auth_code: Field<'p>,
+    /// What a push without `InfoType` is.
+    event: Field<'p>,
+    msg_type: Field<'p>,
+    /// What other kinds name.
+    other_appid: Field<'p>,
+}
 
 impl Notice {
-    /// Reads the plain text of a push made for `component`.
+    /// Reads the plain text of a push that was made for `component` and sealed at `sealed_at`.
     ///
-    /// Elements may come in any order, with or without CDATA, an XML declaration, or white space
-    /// around numbers: all of these were captured.
-    pub(super) fn parse(plain: &[u8], component: &ComponentAppId) -> Option<Self> {
-        let text = std::str::from_utf8(plain).ok()?;
-        let fields: [Option<Cow<'_, str>>; FIELDS.len()] =
-            envelope::children(text, &FIELDS)?.try_into().ok()?;
+    /// Whatever WeChat has sealed is a notice of some kind. Its own elements may come in any order,
+    /// with or without CDATA, an XML declaration, or white space around them: all of these were
+    /// captured. Anything may stand beside them.
+    ///
+    /// # Errors
+    /// [`Doctype`].
+    pub(super) fn parse(
+        plain: &[u8],
+        component: &ComponentAppId,
+        sealed_at: Timestamp,
+    ) -> Result<Self, Doctype> {
+        let fields = Fields::find(plain)?;
+        let Some(info_type) = fields.info_type.text() else {
+            return Ok(match fields.info_type {
+                Field::Missing => Self::Unknown(fields.label(component)),
+                Field::Once(_) | Field::Repeated => Self::Unusable(fields.label(component)),
+            });
+        };
+        let notice = if !fields.is_for(component) {
+            None
+        } else if info_type == "component_verify_ticket" {
+            fields.ticket(sealed_at)
+        } else {
+            let change = match &*info_type {
+                "authorized" => fields.grant().map(AuthorizationChange::Authorized),
+                "updateauthorized" => fields.grant().map(AuthorizationChange::Updated),
+                "unauthorized" => Some(AuthorizationChange::Unauthorized),
+                _ => return Ok(Self::Unknown(fields.label(component))),
+            };
+            change.and_then(|change| fields.authorization(change, sealed_at))
+        };
+        Ok(notice.unwrap_or_else(|| Self::Unusable(fields.label(component))))
+    }
+}
+
+impl<'p> Fields<'p> {
+    fn find(plain: &'p [u8]) -> Result<Self, Doctype> {
+        const NAMES: [&str; 10] = [
+            "AppId",
+            "CreateTime",
+            "InfoType",
+            "ComponentVerifyTicket",
+            "AuthorizerAppid",
+            "AuthorizationCode",
+            "PreAuthCode",
+            "Event",
+            "MsgType",
+            "appid",
+        ];
         let [
             appid,
             created_at,
@@ -98,48 +165,102 @@ impl Notice {
             authorizer,
             code,
             pre_auth_code,
-        ] = fields;
-        if appid?.trim() != component.as_str() {
-            return None;
+            event,
+            msg_type,
+            other_appid,
+        ] = fields::find(plain, NAMES)?;
+        Ok(Self {
+            appid,
+            created_at,
+            info_type,
+            ticket,
+            authorizer,
+            code,
+            pre_auth_code,
+            event,
+            msg_type,
+            other_appid,
+        })
+    }
+
+    /// Whether it does not name another component: that it was made for this one is proved by the
+    /// frame that it came in.
+    fn is_for(&self, component: &ComponentAppId) -> bool {
+        match self.appid {
+            Field::Missing => true,
+            appid => appid
+                .text()
+                .is_some_and(|appid| appid == component.as_str()),
         }
-        let info_type = info_type?;
-        let created_at = || Some(Timestamp::from_secs(created_at?.trim().parse().ok()?));
-        let grant = || {
-            Some(GrantedCode {
-                code: Secret::parse(code?.trim())?,
-                pre_auth_code: pre_auth_code.and_then(|code| Secret::parse(code.trim())),
-            })
-        };
-        let change = match info_type.trim() {
-            "component_verify_ticket" => {
-                return Some(Self::Ticket {
-                    created_at: created_at()?,
-                    ticket: Secret::parse(ticket?.trim())?,
-                });
-            }
-            "authorized" => AuthorizationChange::Authorized(grant()?),
-            "updateauthorized" => AuthorizationChange::Updated(grant()?),
-            "unauthorized" => AuthorizationChange::Unauthorized,
-            other => {
-                return Some(Self::Unknown {
-                    info_type: loggable(other),
-                });
-            }
-        };
-        Some(Self::Authorization(AuthorizationNotice {
-            created_at: created_at()?,
-            authorizer: AuthorizerAppId::parse(authorizer?.trim()).ok()?,
+    }
+
+    fn ticket(&self, sealed_at: Timestamp) -> Option<Notice> {
+        Some(Notice::Ticket {
+            created_at: self.created_at(sealed_at)?,
+            ticket: Secret::parse(&self.ticket.text()?)?,
+        })
+    }
+
+    fn authorization(&self, change: AuthorizationChange, sealed_at: Timestamp) -> Option<Notice> {
+        Some(Notice::Authorization(AuthorizationNotice {
+            created_at: self.created_at(sealed_at)?,
+            authorizer: AuthorizerAppId::parse(&self.authorizer.text()?).ok()?,
             change,
         }))
     }
+
+    /// `None` if there is more than one code: another account's may be among them.
+    fn grant(&self) -> Option<Grant> {
+        if self.code == Field::Repeated {
+            return None;
+        }
+        Some(Grant {
+            code: self.code.text().and_then(|code| Secret::parse(&code)),
+            pre_auth_code: self
+                .pre_auth_code
+                .text()
+                .and_then(|code| Secret::parse(&code)),
+        })
+    }
+
+    /// `None` if there is more than one time.
+    fn created_at(&self, sealed_at: Timestamp) -> Option<Timestamp> {
+        if self.created_at == Field::Repeated {
+            return None;
+        }
+        let told = self.created_at.text().and_then(|secs| secs.parse().ok());
+        // Zero is no time but the lack of one.
+        let told = told.filter(|secs| *secs > 0).map(Timestamp::from_secs);
+        Some(
+            told.filter(|told| *told <= sealed_at + MAX_AHEAD_OF_SEAL)
+                .unwrap_or(sealed_at),
+        )
+    }
+
+    fn label(&self, component: &ComponentAppId) -> Label {
+        let kinds = [self.info_type, self.event, self.msg_type];
+        let foreign = if self.is_for(component) {
+            Field::Missing
+        } else {
+            self.appid
+        };
+        let appids = [foreign, self.authorizer, self.other_appid];
+        Label {
+            kind: kinds.into_iter().find_map(loggable).unwrap_or_default(),
+            appid: appids.into_iter().find_map(loggable).unwrap_or_default(),
+        }
+    }
 }
 
-fn loggable(info_type: &str) -> String {
-    info_type
+/// The text of a field as a log line bears it; `None` if nothing is left of it.
+fn loggable(field: Field<'_>) -> Option<String> {
+    let text: String = field
+        .text()?
         .chars()
         .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
         .take(64)
-        .collect()
+        .collect();
+    (!text.is_empty()).then_some(text)
 }
 
 #[cfg(test)]

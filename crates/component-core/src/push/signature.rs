@@ -11,6 +11,7 @@ use crate::time::Timestamp;
 /// The three query parameters that seal a push, well-formed and not yet checked.
 pub(super) struct Seal<'a> {
     timestamp: &'a str,
+    sealed_at: Timestamp,
     nonce: &'a str,
     msg_signature: &'a str,
 }
@@ -50,8 +51,10 @@ impl<'a> Seal<'a> {
             return None;
         }
         let [_, timestamp, nonce, encrypt_type, msg_signature] = found;
+        let timestamp = timestamp?;
         let seal = Self {
-            timestamp: timestamp?,
+            timestamp,
+            sealed_at: Timestamp::from_secs(timestamp.parse().ok()?),
             nonce: nonce?,
             msg_signature: msg_signature?,
         };
@@ -65,13 +68,15 @@ impl<'a> Seal<'a> {
         expected.ct_eq(self.msg_signature.as_bytes()).into()
     }
 
+    /// When WeChat sealed the push, within an hour of now.
+    pub(super) fn sealed_at(&self) -> Timestamp {
+        self.sealed_at
+    }
+
     fn is_well_formed(&self, now: Timestamp) -> bool {
         let digits =
             self.timestamp.len() == 10 && self.timestamp.bytes().all(|b| b.is_ascii_digit());
-        let near = self.timestamp.parse().is_ok_and(|secs| {
-            let sent = Timestamp::from_secs(secs);
-            sent <= now + MAX_SKEW && now <= sent + MAX_SKEW
-        });
+        let near = self.sealed_at <= now + MAX_SKEW && now <= self.sealed_at + MAX_SKEW;
         let nonce = (1..=64).contains(&self.nonce.len())
             && self
                 .nonce

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::notice::{AuthorizationChange, AuthorizationNotice, GrantedCode};
+use super::notice::{AuthorizationChange, AuthorizationNotice, Grant};
 use super::*;
 use crate::token::Secret;
 use component_api::id::AuthorizerAppId;
@@ -269,8 +269,8 @@ fn the_published_tickets_open() {
 
 #[test]
 fn the_published_authorizations_open() {
-    let grant = GrantedCode {
-        code: Secret::parse("queryauthcode@@@EXAMPLE-code_0001").unwrap(),
+    let grant = Grant {
+        code: Secret::parse("queryauthcode@@@EXAMPLE-code_0001"),
         pre_auth_code: Secret::parse("preauthcode@@@EXAMPLE-pre_0001"),
     };
     let authorized = AuthorizationChange::Authorized(grant);
@@ -429,24 +429,60 @@ fn a_push_for_another_component_is_refused() {
             .encrypt(),
         );
     }
-    let inner = PLAIN_TICKET.replace(APPID, OTHER_APPID);
-    check_garbled(&Frame::of(inner.as_bytes()).encrypt());
+}
+
+/// What WeChat has sealed for this component is taken, whatever it says.
+#[track_caller]
+fn check_taken(message: &[u8], is_unusable: bool) {
+    let sealed = Frame::of(message).encrypt();
+    let opened = open_signed(envelope(Some(APPID), &sealed).as_bytes(), &sign(&sealed));
+    let shown = String::from_utf8_lossy(message);
+    let opened = opened.map(|push| push.notice).expect(&shown);
+    match opened {
+        Notice::Unusable(_) => assert!(is_unusable, "{shown}"),
+        Notice::Unknown(_) => assert!(!is_unusable, "{shown}"),
+        other => panic!("{shown} is read as {other:?}"),
+    }
 }
 
 #[test]
-fn a_message_that_is_not_a_notice_is_refused() {
+fn a_message_that_is_not_a_notice_is_taken() {
     for message in [
         &b"\xff\xfe"[..],
-        &[PLAIN_TICKET.as_bytes(), b"\x80"].concat(),
         b"",
         b"success",
-        format!("<!DOCTYPE xml [<!ENTITY a \"aaa\">]>{PLAIN_TICKET}").as_bytes(),
-        PLAIN_TICKET.replace("1700000000", "-1").as_bytes(),
-        PLAIN_TICKET
-            .replace("</xml>", "<InfoType>x</InfoType></xml>")
-            .as_bytes(),
+        b"{\"InfoType\":\"unauthorized\"}",
+        b"<xml><List/></xml>",
     ] {
-        check_garbled(&Frame::of(message).encrypt());
+        check_taken(message, false);
+    }
+    let foreign = PLAIN_TICKET.replace(APPID, OTHER_APPID);
+    let repeated = PLAIN_TICKET.replace("</xml>", "<InfoType>x</InfoType></xml>");
+    let blank = PLAIN_TICKET.replace("ticket@@@EXAMPLE-ticket_0001", "");
+    for message in [foreign, repeated, blank] {
+        check_taken(message.as_bytes(), true);
+    }
+}
+
+#[test]
+fn a_message_with_a_doctype_is_refused() {
+    let bomb = "<!DOCTYPE xml [<!ENTITY a \"aaa\">]>";
+    for message in [
+        format!("{bomb}{PLAIN_TICKET}"),
+        format!("{PLAIN_TICKET}{bomb}"),
+    ] {
+        check_garbled(&Frame::of(message.as_bytes()).encrypt());
+    }
+}
+
+#[test]
+fn the_seals_time_stands_in_for_one_that_cannot_be() {
+    let message = PLAIN_TICKET.replace("1700000000", "1700000000000");
+    let sealed = Frame::of(message.as_bytes()).encrypt();
+    let opened = open_signed(envelope(Some(APPID), &sealed).as_bytes(), &sign(&sealed));
+    match opened.unwrap().notice {
+        Notice::Ticket { created_at, .. } => assert_eq!(created_at.to_string(), TIMESTAMP),
+        other => panic!("it is read as {other:?}"),
     }
 }
 

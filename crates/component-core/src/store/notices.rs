@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::item::Item;
 use super::{Store, failure, key, refused_put, refused_update, text, time};
 use crate::error::Error;
-use crate::push::notice::{AuthorizationChange, AuthorizationNotice, GrantedCode};
+use crate::push::notice::{AuthorizationChange, AuthorizationNotice, Grant};
 use crate::time::Timestamp;
 use component_api::id::AuthorizerAppId;
 
@@ -48,7 +48,9 @@ impl Store {
         if let AuthorizationChange::Authorized(grant) | AuthorizationChange::Updated(grant) =
             &notice.change
         {
-            item.set_text("authorization_code", grant.code.expose());
+            if let Some(code) = &grant.code {
+                item.set_text("authorization_code", code.expose());
+            }
             if let Some(code) = &grant.pre_auth_code {
                 item.set_text("pre_auth_code", code.expose());
             }
@@ -152,15 +154,13 @@ impl Store {
 
 fn read(sha256: &str, item: &Item) -> Option<PendingNotice> {
     item.time("due_at")?;
-    let grant = || {
-        Some(GrantedCode {
-            code: item.secret("authorization_code")?,
-            pre_auth_code: item.secret("pre_auth_code"),
-        })
+    let grant = || Grant {
+        code: item.secret("authorization_code"),
+        pre_auth_code: item.secret("pre_auth_code"),
     };
     let change = match item.text("info_type")? {
-        "authorized" => AuthorizationChange::Authorized(grant()?),
-        "updateauthorized" => AuthorizationChange::Updated(grant()?),
+        "authorized" => AuthorizationChange::Authorized(grant()),
+        "updateauthorized" => AuthorizationChange::Updated(grant()),
         "unauthorized" => AuthorizationChange::Unauthorized,
         _ => return None,
     };

@@ -46,7 +46,8 @@ impl Simulator {
         self.seal_bytes(plaintext.as_bytes(), timestamp, nonce)
     }
 
-    fn seal_bytes(&self, plaintext: &[u8], timestamp: u64, nonce: &str) -> SealedPush {
+    /// Seals any bytes for the event URL, which need not be text.
+    pub fn seal_bytes(&self, plaintext: &[u8], timestamp: u64, nonce: &str) -> SealedPush {
         let mut state = self.state();
         let salt = Salt {
             timestamp,
