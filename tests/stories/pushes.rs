@@ -15,6 +15,7 @@ mod order;
 mod published;
 mod rotation;
 mod sealed;
+mod time;
 mod trouble;
 mod unsigned;
 

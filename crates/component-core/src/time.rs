@@ -16,6 +16,10 @@ pub struct Timestamp(u64);
 /// The most that two clocks may differ by, WeChat's or ours.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_mins(1);
 
+/// A moment of WeChat's that lies further ahead of now is no time at all: milliseconds, say. What
+/// came with it would be newer than everything that follows.
+pub const MAX_AHEAD: Duration = Duration::from_hours(2);
+
 impl Timestamp {
     /// The moment `secs` seconds after 1970-01-01T00:00:00Z.
     pub const fn from_secs(secs: u64) -> Self {

@@ -246,7 +246,7 @@ impl Component {
         let mut tried = None;
         while let Some(stored) = self.store.ticket().await? {
             let known_as_refused = stored.is_refused && !need.is_by_schedule();
-            if tried == Some(stored.created_at) || known_as_refused {
+            if tried.as_ref() == Some(&stored.ticket) || known_as_refused {
                 break;
             }
             let asked = self
@@ -255,8 +255,8 @@ impl Component {
                 .await;
             match asked {
                 Err(error) if error.is_refusal(Refusal::Ticket) => {
-                    tried = Some(stored.created_at);
-                    self.store.note_refused_ticket(stored.created_at).await?;
+                    self.store.note_refused_ticket(&stored.ticket).await?;
+                    tried = Some(stored.ticket);
                 }
                 asked => return Ok(asked?),
             }

@@ -6,20 +6,21 @@ use super::item::Item;
 use super::key::TICKET;
 use super::{Store, failure, refused_update, text, time};
 use crate::error::Error;
-use crate::time::Timestamp;
+use crate::time::{MAX_AHEAD, Timestamp};
 use crate::token::{Secret, VerifyTicket};
 
-/// `create_time` of the ticket that WeChat refused last. The receiver does not clear it: a later
-/// push is newer, even of the same ticket.
-const REFUSED: &str = "refused_create_time";
+/// SHA-256 of the stored ticket, if WeChat has refused it since its last push. A push takes it out:
+/// what WeChat pushes again is worth another try.
+const REFUSED: &str = "refused_sha256";
+
+/// `create_time` of the ticket that WeChat refused last, as the version before this one noted it.
+const REFUSED_CREATE_TIME: &str = "refused_create_time";
 
 /// The newest verify ticket.
 #[derive(Debug)]
 pub struct StoredTicket {
     /// Its value.
     pub ticket: Secret<VerifyTicket>,
-    /// `CreateTime` of the newest push that carried it.
-    pub created_at: Timestamp,
     /// Whether WeChat has refused it since.
     pub is_refused: bool,
 }
@@ -29,7 +30,7 @@ pub struct StoredTicket {
 pub enum TicketPut {
     /// It is the newest.
     Stored,
-    /// A newer one is stored.
+    /// A newer one is stored, and WeChat has not refused it.
     Older,
 }
 
@@ -48,6 +49,9 @@ impl Store {
     /// Stores a ticket unless a newer one is stored: one write, which is safe to repeat when the
     /// same push comes again.
     ///
+    /// One that WeChat has refused, or whose time lies so far ahead that it is none, makes room for
+    /// any other.
+    ///
     /// # Errors
     /// [`Error::Store`]; then WeChat must push it again.
     pub async fn put_ticket(
@@ -61,8 +65,13 @@ impl Store {
             .update_item()
             .table_name(&self.table)
             .key("pk", text(TICKET))
-            .update_expression("SET ticket = :ticket, create_time = :created, last_push_at = :now")
-            .condition_expression("attribute_not_exists(create_time) OR create_time <= :created")
+            .update_expression(format!(
+                "SET ticket = :ticket, create_time = :created, last_push_at = :now REMOVE {REFUSED}, {REFUSED_CREATE_TIME}"
+            ))
+            .condition_expression(format!(
+                "attribute_not_exists(create_time) OR create_time <= :created OR create_time > :ahead OR attribute_exists({REFUSED}) OR create_time <= {REFUSED_CREATE_TIME}"
+            ))
+            .expression_attribute_values(":ahead", time(now + MAX_AHEAD))
             .expression_attribute_values(":ticket", text(ticket.expose()))
             .expression_attribute_values(":created", time(created_at))
             .expression_attribute_values(":now", time(now))
@@ -84,21 +93,31 @@ impl Store {
         Ok(item.as_ref().and_then(read_ticket))
     }
 
-    /// Notes that WeChat has refused the ticket that was pushed at `created_at`.
+    /// Notes that WeChat has refused `ticket`, unless another one is stored by now.
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub(crate) async fn note_refused_ticket(&self, created_at: Timestamp) -> Result<(), Error> {
-        self.client
+    pub(crate) async fn note_refused_ticket(
+        &self,
+        ticket: &Secret<VerifyTicket>,
+    ) -> Result<(), Error> {
+        let note = self
+            .client
             .update_item()
             .table_name(&self.table)
             .key("pk", text(TICKET))
-            .update_expression("SET refused_create_time = :refused")
-            .expression_attribute_values(":refused", time(created_at))
+            .update_expression(format!("SET {REFUSED} = :refused"))
+            .condition_expression("ticket = :ticket")
+            .expression_attribute_values(":refused", text(&ticket.sha256()))
+            .expression_attribute_values(":ticket", text(ticket.expose()))
             .send()
-            .await
-            .map_err(|error| failure("note a refused ticket", error))?;
-        Ok(())
+            .await;
+        match note {
+            Err(error) if refused_update(&error).is_none() => {
+                Err(failure("note a refused ticket", error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The newest ticket and when it came, for the refresher, which watches the pushes.
@@ -169,11 +188,11 @@ impl Store {
 
 fn read_ticket(item: &Item) -> Option<StoredTicket> {
     let created_at = item.time("create_time")?;
-    Some(StoredTicket {
-        ticket: item.secret("ticket")?,
-        created_at,
-        is_refused: item
-            .time(REFUSED)
-            .is_some_and(|refused| created_at <= refused),
-    })
+    let ticket: Secret<VerifyTicket> = item.secret("ticket")?;
+    let refused_until = item.time(REFUSED_CREATE_TIME);
+    let is_refused = refused_until.is_some_and(|refused| created_at <= refused)
+        || item
+            .text(REFUSED)
+            .is_some_and(|refused| refused == ticket.sha256());
+    Some(StoredTicket { ticket, is_refused })
 }
