@@ -31,6 +31,17 @@ impl Timestamp {
         self.0
     }
 
+    /// This moment, or zero, which stands for one that is not known, if it lies more than
+    /// [`MAX_AHEAD`] ahead of `now`.
+    #[must_use]
+    pub fn believable(self, now: Self) -> Self {
+        if self <= now + MAX_AHEAD {
+            self
+        } else {
+            Self::default()
+        }
+    }
+
     /// The time from this moment to `later`; zero if `later` is not later.
     pub const fn until(self, later: Self) -> Duration {
         Duration::from_secs(later.0.saturating_sub(self.0))

@@ -5,8 +5,8 @@ use serde_json::json;
 use wechat_simulator::{Fault, FaultEffect};
 
 use super::{check_accepted, stored_ticket, ticket};
-use crate::world::rows::text;
-use crate::world::{BEGINNING, World};
+use crate::world::rows::{number, text};
+use crate::world::{BEGINNING, World, appid};
 
 const HOUR: u64 = 3600;
 
@@ -150,4 +150,127 @@ async fn a_ticket_far_ahead_that_was_refused_does_not_refuse_those_that_follow()
     set(&world, TICKET, "refused_create_time", MILLIS).await;
     push(&world, &ticket(&good, BEGINNING)).await;
     world.ask(json!({ "component": true })).await.unwrap();
+}
+
+fn row_key() -> String {
+    format!("authorizer#{}", appid())
+}
+
+/// An account that is authorized, and whose row has a moment in milliseconds.
+async fn poisoned(moment: &str) -> World {
+    let world = World::with_authorizer().await;
+    world.token(appid()).await.unwrap();
+    set(&world, &row_key(), moment, MILLIS).await;
+    world.clock.advance(60);
+    world
+}
+
+async fn bring(world: &World, plain: &str) {
+    push(world, plain).await;
+    assert_eq!(world.deliver().await, json!({ "batchItemFailures": [] }));
+}
+
+/// The row has no moment any more that cannot be.
+async fn check_healed(world: &World, status: &str) {
+    let row = world.authorizer_row(appid()).await;
+    assert_eq!(text(&row, "status"), status);
+    for moment in ["auth_epoch", "revoked_at"] {
+        let moment = number(&row, moment);
+        assert!(moment <= world.clock.now(), "{moment}");
+    }
+    if status == "authorized" {
+        let known = world.simulator.authorizer(appid()).unwrap().refresh_token;
+        assert_eq!(Some(text(&row, "refresh_token")), known);
+        world.assert_good(&world.token(appid()).await.unwrap());
+    } else {
+        let error = world.token(appid()).await.unwrap_err();
+        assert_eq!(error.code(), "authorization_revoked");
+    }
+}
+
+#[tokio::test]
+async fn a_notice_in_milliseconds_does_not_hide_those_that_follow() {
+    let world = World::with_ticket().await;
+    let consent = world.simulator.authorize_unpushed(appid()).unwrap();
+    bring(&world, &at(&consent.notice, &MILLIS.to_string())).await;
+    check_healed(&world, "authorized").await;
+    world.clock.advance(60);
+    bring(&world, &world.simulator.revoke_unpushed(appid()).unwrap()).await;
+    check_healed(&world, "revoked").await;
+    world.clock.advance(60);
+    let consent = world.simulator.authorize_unpushed(appid()).unwrap();
+    bring(&world, &untimed(&consent.notice)).await;
+    check_healed(&world, "authorized").await;
+    let row = world.authorizer_row(appid()).await;
+    assert_eq!(number(&row, "auth_epoch"), BEGINNING + 120);
+}
+
+#[tokio::test]
+async fn a_row_with_a_moment_far_ahead_takes_the_next_withdrawal() {
+    for moment in ["auth_epoch", "revoked_at"] {
+        let world = poisoned(moment).await;
+        let notice = world.simulator.revoke_unpushed(appid()).unwrap();
+        world.simulator.reset_calls();
+        bring(&world, &notice).await;
+        assert_eq!(world.wechat_calls("api_get_authorizer_info"), 1, "{moment}");
+        check_healed(&world, "revoked").await;
+    }
+}
+
+#[tokio::test]
+async fn a_row_with_a_moment_far_ahead_takes_the_next_authorization() {
+    for moment in ["auth_epoch", "revoked_at"] {
+        let world = poisoned(moment).await;
+        let consent = world.simulator.authorize_unpushed(appid()).unwrap();
+        bring(&world, &consent.notice).await;
+        check_healed(&world, "authorized").await;
+        let row = world.authorizer_row(appid()).await;
+        assert_eq!(number(&row, "auth_epoch"), BEGINNING + 60, "{moment}");
+    }
+}
+
+#[tokio::test]
+async fn a_row_with_a_moment_far_ahead_is_not_ended_by_a_withdrawal_that_is_over() {
+    for moment in ["auth_epoch", "revoked_at"] {
+        let world = World::with_authorizer().await;
+        world.clock.advance(60);
+        let late = world.simulator.revoke_unpushed(appid()).unwrap();
+        world.clock.advance(60);
+        world.authorize(appid()).await;
+        set(&world, &row_key(), moment, MILLIS).await;
+        bring(&world, &late).await;
+        check_healed(&world, "authorized").await;
+    }
+}
+
+#[tokio::test]
+async fn a_tombstone_with_a_moment_far_ahead_is_opened_by_the_next_authorization() {
+    for moment in ["auth_epoch", "revoked_at"] {
+        let world = World::with_authorizer().await;
+        world.clock.advance(60);
+        world.revoke(appid()).await;
+        set(&world, &row_key(), moment, MILLIS).await;
+        world.clock.advance(60);
+        world.authorize(appid()).await;
+        check_healed(&world, "authorized").await;
+    }
+}
+
+#[tokio::test]
+async fn a_row_with_a_moment_far_ahead_is_healed_by_the_list_too() {
+    let world = poisoned("auth_epoch").await;
+    world.reconcile().await.unwrap();
+    check_healed(&world, "authorized").await;
+}
+
+#[tokio::test]
+async fn a_pending_notice_of_the_version_before_may_have_a_time_that_cannot_be() {
+    let world = World::with_ticket().await;
+    let consent = world.simulator.authorize_unpushed(appid()).unwrap();
+    push(&world, &consent.notice).await;
+    let rows = world.rows().await;
+    let notice = rows.keys().find(|pk| pk.starts_with("notice#")).unwrap();
+    set(&world, notice, "create_time", MILLIS).await;
+    world.deliver().await;
+    check_healed(&world, "authorized").await;
 }

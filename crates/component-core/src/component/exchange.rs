@@ -153,7 +153,7 @@ impl Component {
 
     /// Whether the code is of an authorization that is over.
     async fn is_superseded(&self, notice: &AuthorizationNotice) -> Result<bool, Error> {
-        let row = self.store.authorizer(&notice.authorizer).await?;
+        let row = self.known(&notice.authorizer).await?;
         Ok(row.overtook(notice.created_at))
     }
 
@@ -249,6 +249,7 @@ impl Component {
             };
             Some(bringer.name(&next).unwrap_or(next))
         };
+        let next = self.believing(next);
         let row = match self.change_authorizer(row, next, deadline).await? {
             Kept::Changed(row) if row.standing != Standing::Revoked => row,
             Kept::Changed(_) | Kept::Unchanged(_) => return Ok(Exchanged::Superseded(appid)),
@@ -273,9 +274,9 @@ impl Component {
         deadline: Deadline,
     ) -> Result<Exchanged, Error> {
         let appid = &notice.authorizer;
-        let row = self.store.authorizer(appid).await?;
+        let row = self.known(appid).await?;
         if row.is_authorized_since(notice.created_at) {
-            let next = |row: &Authorizer| bringer.name(row);
+            let next = self.believing(|row| bringer.name(row));
             let row = self.change_authorizer(row, next, deadline).await?.row();
             return Ok(Exchanged::Stored(Box::new(row)));
         }
@@ -304,12 +305,12 @@ impl Component {
             },
             // The list may have brought it, with no more than a bound of the time.
             KnownToWechat::Untold if row.may_be_authorized_at(notice.created_at) => {
-                let next = |row: &Authorizer| {
+                let next = self.believing(|row| {
                     let confirmed = row.confirm(notice.created_at);
                     bringer
                         .name(confirmed.as_ref().unwrap_or(row))
                         .or(confirmed)
-                };
+                });
                 let row = self.change_authorizer(row, next, deadline).await?.row();
                 Ok(Exchanged::Stored(Box::new(row)))
             }
@@ -339,15 +340,15 @@ impl Component {
         bringer: Bringer<'_>,
         deadline: Deadline,
     ) -> Result<Exchanged, Error> {
-        let row = self.store.authorizer(appid).await?;
-        let next = |row: &Authorizer| {
+        let row = self.known(appid).await?;
+        let next = self.believing(|row| {
             let confirmed = match bringer {
                 Bringer::Notice { notice, .. } => row.confirm(notice.created_at),
                 Bringer::Redirect { .. } => None,
             };
             let named = bringer.name(confirmed.as_ref().unwrap_or(row));
             named.or(confirmed)
-        };
+        });
         let row = self.change_authorizer(row, next, deadline).await?.row();
         match bringer {
             _ if row.standing != Standing::Revoked => Ok(Exchanged::Stored(Box::new(row))),
@@ -358,15 +359,33 @@ impl Component {
         }
     }
 
-    /// Reads the row of an account for which WeChat has just given tokens. A read that fails is tried
-    /// again as long as the deadline allows, so that the tokens are not lost.
+    /// The row of an account, as far as its moments can be believed.
+    async fn known(&self, appid: &AuthorizerAppId) -> Result<Authorizer, Error> {
+        let row = self.store.authorizer(appid).await?;
+        Ok(row.believable(self.clock.now()).unwrap_or(row))
+    }
+
+    /// What `change` makes of a row as far as its moments can be believed.
+    fn believing(
+        &self,
+        change: impl Fn(&Authorizer) -> Option<Authorizer>,
+    ) -> impl Fn(&Authorizer) -> Option<Authorizer> {
+        let now = self.clock.now();
+        move |row| match row.believable(now) {
+            Some(known) => change(&known),
+            None => change(row),
+        }
+    }
+
+    /// Reads the row of an account for which WeChat has just given something: a read that fails is
+    /// tried again as long as the deadline allows, so that what was given is not lost.
     async fn read_at_last(
         &self,
         appid: &AuthorizerAppId,
         deadline: Deadline,
     ) -> Result<Authorizer, Error> {
         loop {
-            match self.store.authorizer(appid).await {
+            match self.known(appid).await {
                 Err(error) if self.wait_for_other(deadline).await => {
                     error.warn("a read that will be tried again");
                 }

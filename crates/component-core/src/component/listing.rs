@@ -7,7 +7,7 @@ use component_api::id::AuthorizerAppId;
 use super::{Component, Kept};
 use crate::error::{Denied, Error};
 use crate::row::authorizer::Authorizer;
-use crate::time::Deadline;
+use crate::time::{Deadline, MAX_CLOCK_SKEW};
 use crate::wechat::answer::ListedAuthorizer;
 
 impl Component {
@@ -59,8 +59,16 @@ impl Component {
         let before = self.store.authorizer(&entry.authorizer).await?;
         // The jitter spreads what comes in one run over the refreshers' time.
         let moment = self.clock.moment();
-        let next =
-            |row: &Authorizer| row.listed(entry.auth_time, entry.refresh_token.as_ref(), moment);
+        let auth_time = entry.auth_time.believable(moment.now);
+        let refresh_token = entry.refresh_token.as_ref();
+        let next = |row: &Authorizer| match row.believable(moment.now) {
+            Some(known) => {
+                let listed = known.listed(auth_time, refresh_token, moment);
+                // The list tells since when, if nothing else.
+                listed.or_else(|| known.confirm(auth_time - MAX_CLOCK_SKEW))
+            }
+            None => row.listed(auth_time, refresh_token, moment),
+        };
         self.change_authorizer(before, next, deadline).await
     }
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::component::Component;
 use crate::component::exchange::{Bringer, Exchanged};
 use crate::component::recovery::KnownToWechat;
+use crate::component::{Component, Kept};
 use crate::error::{Denied, Error};
 use crate::push::notice::{AuthorizationChange, AuthorizationNotice, Grant};
-use crate::row::authorizer::{Authorizer, Revocation};
+use crate::row::authorizer::{Authorizer, Evidence, GrantedTokens, Revocation};
 use crate::store::PendingNotice;
 use crate::time::Deadline;
 use component_api::id::AuthorizerAppId;
@@ -184,6 +184,9 @@ impl Component {
         let at = notice.created_at;
         let row = self.store.authorizer(appid).await?;
         let now = self.clock.now();
+        if row.believable(now).is_some() {
+            return self.revoke_unknown(notice, row, deadline).await;
+        }
         if row.revoke(at, now) == Revocation::Ask {
             return match self.ask_wechat(appid, deadline).await? {
                 KnownToWechat::Untold => Err(Error::Untold {
@@ -207,6 +210,53 @@ impl Component {
             Revocation::Ask => Err(Error::Busy("this authorizer")),
             _ if row.revoked_at >= at => Ok(Outcome::Taken(Box::new(row))),
             _ => Ok(Outcome::Superseded),
+        }
+    }
+
+    /// The row has moments that cannot be believed: only WeChat knows whether the revocation is the
+    /// last that happened. Whatever WeChat says, the row then has a moment that can.
+    async fn revoke_unknown(
+        &self,
+        notice: &AuthorizationNotice,
+        row: Authorizer,
+        deadline: Deadline,
+    ) -> Result<Outcome, Error> {
+        let (appid, at, moment) = (&notice.authorizer, notice.created_at, self.clock.moment());
+        tracing::warn!(authorizer_appid = %appid, "this authorizer's row has a time that lies ahead: asking WeChat what came last");
+        // WeChat is about to tell what came after all that is known.
+        let newer_than = row
+            .believable(moment.now)
+            .map_or(moment.now, |known| known.auth_epoch.max(known.revoked_at));
+        let granted = match self.ask_wechat(appid, deadline).await? {
+            KnownToWechat::Untold => {
+                return Err(Error::Untold {
+                    appid: appid.clone(),
+                    denied: Denied::Not,
+                });
+            }
+            KnownToWechat::NotAuthorized => None,
+            KnownToWechat::Authorized(refresh_token) => Some(GrantedTokens {
+                asked_at: moment.now,
+                refresh_token,
+                ..GrantedTokens::default()
+            }),
+        };
+        let next = |row: &Authorizer| {
+            // Another caller may have mended it meanwhile: then the next try goes by the rules.
+            let row = row.believable(moment.now)?;
+            let Some(granted) = &granted else {
+                return Some(row.withdrawn(at, moment.now));
+            };
+            let evidence = Evidence::Since {
+                since: at,
+                newer_than,
+            };
+            row.authorize(evidence, granted, moment)
+        };
+        match self.change_authorizer(row, next, deadline).await? {
+            Kept::Changed(row) if granted.is_none() => Ok(Outcome::Taken(Box::new(row))),
+            Kept::Changed(_) => Ok(Outcome::Superseded),
+            Kept::Unchanged(_) => Err(Error::Busy("this authorizer")),
         }
     }
 }

@@ -177,6 +177,25 @@ impl Authorizer {
         unknown || self.ttl.is_some_and(|ttl| ttl <= now)
     }
 
+    /// The row without those of WeChat's moments that lie too far ahead of `now`: they count as not
+    /// known, zero. `None` if all can be believed.
+    ///
+    /// Otherwise one wrong `CreateTime` would make every later notice an old one. Such a row tells
+    /// nothing of what came last, so WeChat is asked when its next notice is settled.
+    pub fn believable(&self, now: Timestamp) -> Option<Self> {
+        let reference = self.reference.clone().map(|reference| Reference {
+            at: reference.at.believable(now),
+            ..reference
+        });
+        let known = Self {
+            auth_epoch: self.auth_epoch.believable(now),
+            revoked_at: self.revoked_at.believable(now),
+            reference,
+            ..self.clone()
+        };
+        (known != *self).then_some(known)
+    }
+
     /// The refresh tokens to try, best first.
     pub fn candidates(&self) -> Vec<Secret<AuthorizerRefreshToken>> {
         self.refresh_token

@@ -8,7 +8,7 @@ use super::item::Item;
 use super::{Store, failure, key, refused_put, refused_update, text, time};
 use crate::error::Error;
 use crate::push::notice::{AuthorizationChange, AuthorizationNotice, Grant};
-use crate::time::Timestamp;
+use crate::time::{MAX_AHEAD, Timestamp};
 use component_api::id::AuthorizerAppId;
 
 /// A notice that is not handled yet.
@@ -158,6 +158,13 @@ fn read(sha256: &str, item: &Item) -> Option<PendingNotice> {
         code: item.secret("authorization_code"),
         pre_auth_code: item.secret("pre_auth_code"),
     };
+    // The version before this one believed every time that WeChat told.
+    let received_at = item.time("received_at");
+    let created_at = item.time("create_time")?;
+    let created_at = match received_at {
+        Some(received_at) if created_at > received_at + MAX_AHEAD => received_at,
+        _ => created_at,
+    };
     let change = match item.text("info_type")? {
         "authorized" => AuthorizationChange::Authorized(grant()),
         "updateauthorized" => AuthorizationChange::Updated(grant()),
@@ -167,7 +174,7 @@ fn read(sha256: &str, item: &Item) -> Option<PendingNotice> {
     Some(PendingNotice {
         sha256: sha256.to_owned(),
         notice: AuthorizationNotice {
-            created_at: item.time("create_time")?,
+            created_at,
             authorizer: AuthorizerAppId::parse(item.text("authorizer_appid")?).ok()?,
             change,
         },

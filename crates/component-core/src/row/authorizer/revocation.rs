@@ -82,6 +82,16 @@ impl Authorizer {
         (unchanged && self.standing != Standing::Revoked).then(|| self.undated_tombstone(now))
     }
 
+    /// The row once WeChat was asked because of an `unauthorized` notice of the time `at`, and says
+    /// the same.
+    #[must_use]
+    pub fn withdrawn(&self, at: Timestamp, now: Timestamp) -> Self {
+        match self.revoke(at, now) {
+            Revocation::Tombstone(next) => *next,
+            Revocation::Ask | Revocation::Ignore => self.undated_tombstone(now),
+        }
+    }
+
     /// What it means that one call has denied the authorization at `now`.
     pub fn denial(&self, now: Timestamp) -> Denial {
         Denial::at(self.denied_once_at, now)

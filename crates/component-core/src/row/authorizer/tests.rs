@@ -1169,3 +1169,66 @@ fn only_a_holder_that_may_have_had_the_last_answer_leaves_a_doubt() {
         assert_eq!(doubted_from, doubted.then_some(NOW), "{lease:?}");
     }
 }
+
+/// [`NOW`] in milliseconds.
+const MILLIS: Timestamp = Timestamp::from_secs(1_700_001_000_000);
+
+#[test]
+fn a_moment_up_to_two_hours_ahead_is_believed_and_no_later_one() {
+    let with = |moment: Timestamp| Authorizer {
+        auth_epoch: moment,
+        ..authorized()
+    };
+    assert_eq!(authorized().believable(NOW), None);
+    assert_eq!(with(NOW + TWO_HOURS).believable(NOW), None);
+    for ahead in [NOW + TWO_HOURS + Duration::from_secs(1), MILLIS] {
+        let known = with(ahead).believable(NOW);
+        assert_eq!(known, Some(with(Timestamp::default())));
+    }
+}
+
+#[test]
+fn every_moment_of_wechats_is_doubted_and_nothing_else_is_changed() {
+    let row = authorized().named("m-1", T1).unwrap();
+    let poisoned = Authorizer {
+        auth_epoch: MILLIS,
+        revoked_at: MILLIS,
+        reference: row.reference.clone().map(|reference| Reference {
+            at: MILLIS,
+            ..reference
+        }),
+        ..row.clone()
+    };
+    let known = poisoned.believable(NOW).unwrap();
+    assert!(authorize(&poisoned, T2, "r2").is_none());
+    let next = authorize(&known, T2, "r2").unwrap();
+    assert_eq!(
+        (next.auth_epoch, next.revoked_at),
+        (T2, Timestamp::default())
+    );
+    assert_eq!(next.history, [refresh("r1")]);
+    assert_eq!(next.named("m-2", T2).unwrap().reference(), Some("m-2"));
+    let only_known = Authorizer {
+        auth_epoch: Timestamp::default(),
+        ..row.clone()
+    };
+    let poisoned = Authorizer {
+        auth_epoch: MILLIS,
+        ..row
+    };
+    assert_eq!(poisoned.believable(NOW), Some(only_known));
+}
+
+#[test]
+fn a_withdrawal_that_wechat_confirms_ends_a_row_whatever_its_moments_say() {
+    let known = Authorizer {
+        auth_epoch: Timestamp::default(),
+        ..authorized()
+    };
+    let row = known.withdrawn(T2, NOW);
+    assert_eq!((row.standing, row.revoked_at), (Standing::Revoked, T2));
+    // The notice is older than what is known: when it was withdrawn is not known.
+    let row = authorized().withdrawn(T1, NOW);
+    assert_eq!((row.standing, row.revoked_at), (Standing::Revoked, T1));
+    assert_eq!(row.denied_at, Some(NOW));
+}
