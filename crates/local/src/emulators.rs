@@ -1,6 +1,6 @@
 //! What AWS keeps: the table and the secret.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use aws_credential_types::Credentials;
@@ -23,6 +23,17 @@ use crate::secrets::SecretsManager;
 pub const TABLE: &str = "wechat-component";
 
 const REGION: &str = "us-east-1";
+
+const YEAR_SECS: u64 = 365 * 86_400;
+
+/// A time that WeChat told is no time if it lies this far ahead of the functions' own: milliseconds,
+/// say, from which the clock could never come back. A year is more than a clock is moved by hand to
+/// see what becomes of a stack, and far less than any mistake of a unit.
+const MAX_AHEAD_OF_OURS_SECS: u64 = YEAR_SECS;
+
+/// The functions' own times go as far ahead as their clock went, and it may have run a thousand times
+/// too fast. Further ahead than this it went by such a time of WeChat's.
+const MAX_AHEAD_SECS: u64 = 100 * YEAR_SECS;
 
 /// Embedded services, and clients of them.
 pub struct Emulators {
@@ -95,14 +106,16 @@ impl Emulators {
     /// Removes from a kept table what only the simulated WeChat of the last run knew: its ticket
     /// and its access tokens. The new one remembers nothing.
     ///
-    /// The answer is the latest time in the table, in Unix seconds. If the clock started before it,
-    /// new events would count as old.
+    /// The answer is the latest time in the table, in Unix seconds, or `now`. If the clock started
+    /// before it, new events would count as old.
     ///
     /// # Errors
     /// If the table cannot be read or written.
-    pub async fn forget_wechat(&self) -> Result<u64, Error> {
-        const TIMES: [&str; 4] = ["last_push_at", "auth_epoch", "revoked_at", "create_time"];
-        let mut latest = 0;
+    pub async fn forget_wechat(&self, now: u64) -> Result<u64, Error> {
+        const OURS: [&str; 3] = ["last_push_at", "received_at", "handled_at"];
+        const OF_WECHAT: [&str; 3] = ["auth_epoch", "revoked_at", "create_time"];
+        let mut latest = now;
+        let mut told = Vec::new();
         let mut pages = self
             .dynamodb
             .scan()
@@ -111,10 +124,9 @@ impl Emulators {
             .items()
             .send();
         while let Some(mut row) = pages.try_next().await? {
-            let times = TIMES
-                .iter()
-                .filter_map(|name| row.get(*name)?.as_n().ok()?.parse().ok());
-            latest = times.fold(latest, u64::max);
+            let ours = times(&row, OURS).filter(|time| *time <= now + MAX_AHEAD_SECS);
+            latest = ours.fold(latest, u64::max);
+            told.extend(times(&row, OF_WECHAT));
             let pk = row
                 .get("pk")
                 .and_then(|pk| pk.as_s().ok())
@@ -128,8 +140,19 @@ impl Emulators {
                 put.set_item(Some(row)).send().await?;
             }
         }
-        Ok(latest)
+        let told = told.into_iter();
+        let credible = told.filter(|time| *time <= latest + MAX_AHEAD_OF_OURS_SECS);
+        Ok(credible.fold(latest, u64::max))
     }
+}
+
+fn times<const N: usize>(
+    row: &HashMap<String, AttributeValue>,
+    names: [&'static str; N],
+) -> impl Iterator<Item = u64> {
+    names
+        .into_iter()
+        .filter_map(|name| row.get(name)?.as_n().ok()?.parse().ok())
 }
 
 /// The secret that fits a simulated WeChat.

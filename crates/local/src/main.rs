@@ -148,8 +148,7 @@ async fn emulators(
     if let Some(key) = &options.link_signing_key {
         emulators.sign_links(settings, key);
     }
-    let latest = emulators.forget_wechat().await?;
-    clock.set(latest.max(clock.now()));
+    clock.set(emulators.forget_wechat(clock.now()).await?);
     Ok(emulators)
 }
 

@@ -274,3 +274,19 @@ async fn a_pending_notice_of_the_version_before_may_have_a_time_that_cannot_be()
     world.deliver().await;
     check_healed(&world, "authorized").await;
 }
+
+#[tokio::test]
+async fn the_local_clock_does_not_start_at_a_time_that_cannot_be() {
+    let world = World::with_authorizer().await;
+    world.clock.advance(60);
+    world.push_ticket().await;
+    let latest = || world.emulators.forget_wechat(BEGINNING);
+    assert_eq!(latest().await.unwrap(), BEGINNING + 60);
+    set(&world, &row_key(), "auth_epoch", MILLIS).await;
+    assert_eq!(latest().await.unwrap(), BEGINNING);
+    set(&world, &row_key(), "auth_epoch", BEGINNING + 30 * 24 * HOUR).await;
+    assert_eq!(latest().await.unwrap(), BEGINNING + 30 * 24 * HOUR);
+    world.push_ticket().await;
+    set(&world, TICKET, "last_push_at", MILLIS).await;
+    assert_eq!(latest().await.unwrap(), BEGINNING + 30 * 24 * HOUR);
+}
