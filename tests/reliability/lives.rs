@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use wechat_simulator::DEMO_APPIDS;
+use wechat_simulator::{AccountKind, DEMO_APPIDS};
 
 use crate::reliability::simulation::ledger::{COMPONENT, Counts};
 use crate::reliability::simulation::triggers::Wish;
@@ -22,19 +22,32 @@ use crate::reliability::simulation::{Life, Simulation};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
+/// The share of lives without faults, and of accounts with a trouble of their own.
+const CALM: f64 = 0.1;
+const AILING: f64 = 0.5;
+
 /// How many lives, unless `SCHEDULES` says otherwise.
 const SCHEDULES: u64 = 300;
 
 /// One short life.
 async fn life(simulation: Simulation) {
     let chance = simulation.chance().clone();
+    if chance.happens(CALM) {
+        return calm_life(simulation).await;
+    }
     {
         let mut weather = simulation.weather();
         weather.faults = *chance.pick(&[0.0, 0.02, 0.05, 0.1, 0.2]);
         weather.crashes = *chance.pick(&[0.0, 0.1, 0.3]);
+        weather.misdated = *chance.pick(&[0.0, 0.0, 0.1]);
     }
     let accounts = &DEMO_APPIDS[..=chance.below(3)];
     let rough = chance.between(20 * MINUTE, 200 * MINUTE);
+    for appid in accounts {
+        if chance.happens(AILING) {
+            tokio::spawn(simulation.clone().ail((*appid).to_owned(), rough));
+        }
+    }
     tokio::spawn(simulation.clone().run_tickets());
     tokio::spawn(simulation.clone().run_refresher());
     for appid in accounts {
@@ -54,11 +67,49 @@ async fn life(simulation: Simulation) {
         let mut weather = simulation.weather();
         weather.faults = 0.0;
         weather.crashes = 0.0;
+        weather.misdated = 0.0;
     }
+    simulation.wechat().clear_faults();
     simulation.note(format_args!("no more faults"));
     simulation.sleep(11 * MINUTE).await;
     simulation.clone().reconcile().await;
     for appid in accounts {
+        simulation.check_settled(appid).await;
+    }
+}
+
+/// A life in which nothing fails but what befalls single accounts: the others, who authorized
+/// together and whose tokens are due together, are renewed in time.
+async fn calm_life(simulation: Simulation) {
+    let chance = simulation.chance().clone();
+    simulation.weather().misdated = *chance.pick(&[0.0, 0.1]);
+    let rough = chance.between(120 * MINUTE, 280 * MINUTE);
+    tokio::spawn(simulation.clone().run_tickets());
+    tokio::spawn(simulation.clone().run_refresher());
+    let crowd = 10 + chance.below(20);
+    let appids: Vec<String> = (0..crowd)
+        .map(|number| format!("wx{:016x}", 0xca1f_0000_0000_0000_u64 + number as u64))
+        .collect();
+    for (number, appid) in appids.iter().enumerate() {
+        let wechat = simulation.wechat();
+        wechat.add_account(appid, "店", AccountKind::MiniProgram);
+        if number < 3 && chance.happens(AILING) {
+            tokio::spawn(simulation.clone().ail(appid.clone(), rough));
+        }
+        let (simulation, appid) = (simulation.clone(), appid.clone());
+        tokio::spawn(async move { simulation.authorize(&appid).await });
+    }
+    while simulation.elapsed() < rough {
+        simulation.sleep(MINUTE).await;
+        for appid in &appids {
+            simulation.check_well(appid);
+        }
+    }
+    simulation.weather().misdated = 0.0;
+    simulation.wechat().clear_faults();
+    simulation.sleep(11 * MINUTE).await;
+    simulation.clone().reconcile().await;
+    for appid in &appids {
         simulation.check_settled(appid).await;
     }
 }

@@ -28,6 +28,7 @@ pub(crate) mod sandbox;
 mod secret;
 mod trace;
 pub(crate) mod triggers;
+mod trouble;
 mod wechat;
 
 use boundary::Weather;

@@ -29,6 +29,8 @@ pub(crate) struct Weather {
     pub(crate) crashes: f64,
     /// The places that do not answer.
     pub(crate) outages: Vec<Place>,
+    /// The share of pushes whose time lies far ahead.
+    pub(crate) misdated: f64,
     /// WeChat pushes nothing, even if it is asked.
     pub(crate) silence: bool,
 }

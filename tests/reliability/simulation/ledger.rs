@@ -37,6 +37,10 @@ pub(crate) struct Ledger {
     serial: u64,
     /// Notices that are stored and not handled.
     pending: BTreeSet<String>,
+    /// Whether WeChat has refused the component's token since it issued it.
+    suspect: bool,
+    /// The accounts that have, or have had, a trouble of their own.
+    pub(super) ailing: BTreeSet<String>,
 }
 
 /// How often each thing happened.
@@ -196,9 +200,11 @@ impl Simulation {
         };
         issue.serial = serial;
         let (by, at) = (issue.by.id, issue.at);
+        let suspected = whose == COMPONENT && std::mem::take(&mut self.ledger().suspect);
         let why = self.with_account(&whose, |account| {
             issue.authorization = account.changes.len();
-            let why = account.why_again(&issue);
+            let suspected = suspected.then_some("renewed again: WeChat refused it for an account");
+            let why = account.why_again(&issue).or(suspected);
             if account.issues.len() == MEMORY {
                 account.issues.remove(0);
             }
@@ -210,6 +216,11 @@ impl Simulation {
             None => self.broken(format_args!("#{by} renews {whose} needlessly at {at}")),
         }
         (whose, serial)
+    }
+
+    /// WeChat has refused the component's token, if only for one account.
+    pub(super) fn suspect_component_token(&self) {
+        self.ledger().suspect = true;
     }
 
     /// The caller had given up before the call took effect.
@@ -276,6 +287,15 @@ impl Simulation {
         self.with_account(appid, |account| {
             let last = account.changes.last();
             last.is_some_and(|last| last.settled.is_none() && now < last.at + NEWS_SECS)
+        })
+    }
+
+    /// Whether the last change was so long ago, and its notice is handled.
+    pub(super) fn is_known(&self, appid: &str, secs: u64) -> bool {
+        let now = self.now();
+        self.with_account(appid, |account| {
+            let last = account.changes.last();
+            last.is_some_and(|last| last.settled.is_some() && last.at + secs <= now)
         })
     }
 

@@ -77,6 +77,7 @@ impl Simulation {
     /// The merchant withdraws the authorization, if there is one.
     pub(crate) fn revoke(&self, appid: &str) {
         if let Ok(notice) = self.wechat().revoke_unpushed(appid) {
+            let notice = self.dated(notice);
             self.note(format_args!("{appid} revokes"));
             self.changed(appid, &notice);
             self.push_soon(notice);
@@ -84,6 +85,7 @@ impl Simulation {
     }
 
     fn confirmed(&self, appid: &str, notice: String) {
+        let notice = self.dated(notice);
         self.note(format_args!("{appid} authorizes"));
         self.changed(appid, &notice);
         self.push_soon(notice);

@@ -97,7 +97,7 @@ impl Simulation {
 
     pub(super) fn push_ticket_soon(&self) {
         if !self.weather().silence {
-            let ticket = self.wechat().ticket_unpushed();
+            let ticket = self.dated(self.wechat().ticket_unpushed());
             self.push_soon(ticket);
         }
     }

@@ -65,6 +65,9 @@ impl Simulation {
         let given: Value = serde_json::from_slice(&body).unwrap_or_default();
         let refused = given["errcode"].as_i64().unwrap_or_default();
         self.note(format_args!("#{} {endpoint} {refused}", by.id));
+        if refused == 40001 {
+            self.suspect_component_token();
+        }
         let issue = |appid: Option<String>, token: &str| {
             Some(Issue::new(
                 appid?,
