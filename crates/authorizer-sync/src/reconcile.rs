@@ -17,7 +17,7 @@ use component_core::store::{DUE_SHARDS, Due};
 use component_core::time::{Deadline, Timestamp};
 use component_core::wechat::answer::ListedAuthorizer;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::AuthorizerSync;
 
@@ -256,20 +256,23 @@ impl Summary {
         if let Some(error) = self.stopped.or(self.failure) {
             return Err(error);
         }
-        let mut answer = json!({
-            "listed": listed,
-            "changed": changed,
-            "absent": absent,
-            "reauthorization_required": reauthorization_required,
-        });
+        let mut answer = serde_json::Map::from_iter([
+            ("listed".to_owned(), listed.into()),
+            ("changed".to_owned(), changed.into()),
+            ("absent".to_owned(), absent.into()),
+            (
+                "reauthorization_required".to_owned(),
+                reauthorization_required.into(),
+            ),
+        ]);
         if cut {
             tracing::warn!(
                 listed,
                 "the time ended before all of WeChat's list was compared; the next run begins anew"
             );
-            answer["cut"] = true.into();
+            answer.insert("cut".to_owned(), true.into());
         }
-        Ok(answer)
+        Ok(answer.into())
     }
 }
 

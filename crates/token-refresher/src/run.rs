@@ -149,18 +149,15 @@ impl Run {
             Some(Stop::Trouble(code)) => (Some(*code), false),
             Some(Stop::CutShort) => (None, true),
         };
-        let mut summary = json!({
-            "renewed": renewed,
-            "notices": notices,
-            "failed": failed,
-            "stopped": stopped,
-        });
         if stopped.is_none() && !cut {
             tracing::info!(renewed, fresh, notices, failed, "refreshed what was due");
-            return summary;
+            return json!({
+                "renewed": renewed,
+                "notices": notices,
+                "failed": failed,
+                "stopped": null,
+            });
         }
-        summary["cut"] = cut.into();
-        summary["left"] = left.into();
         tracing::warn!(
             renewed,
             fresh,
@@ -171,7 +168,14 @@ impl Run {
             left,
             "this run has left rows that are due to the next one"
         );
-        summary
+        json!({
+            "renewed": renewed,
+            "notices": notices,
+            "failed": failed,
+            "stopped": stopped,
+            "cut": cut,
+            "left": left,
+        })
     }
 
     /// WeChat counts anew with each minute: then the run goes on.

@@ -69,26 +69,25 @@ const SCHEDULE: &str = "the next run of the schedule leaves a good token";
 const BLAME: &str = "another stack is suspected only where there is one";
 const FOUND: &str = "another stack is suspected wherever nothing of this stack explains a refusal";
 
-impl Rules {
-    fn steps(self, state: &State, number: usize, actions: &mut Vec<Action>) {
-        let worker = &state.workers[number];
-        let (left, slow) = (state.left, worker.outlives_its_lease(state.now));
-        actions.push(Action::Step(number, Fate::Answered));
-        if worker.calls() {
-            if left.refusals > 0 {
-                actions.push(Action::Step(number, Fate::Refused));
-            }
-            if left.timeouts > 0 {
-                actions.push(Action::Step(number, Fate::NeverSent));
-                actions.push(Action::Step(number, Fate::AnsweredTwice));
-            }
-            if left.timeouts > 0 && !slow {
-                actions.push(Action::Step(number, Fate::AnswerLost));
-            }
+/// What a worker may do next.
+fn steps(state: &State, number: usize, actions: &mut Vec<Action>) {
+    let worker = &state.workers[number];
+    let (left, slow) = (state.left, worker.outlives_its_lease(state.now));
+    actions.push(Action::Step(number, Fate::Answered));
+    if worker.calls() {
+        if left.refusals > 0 {
+            actions.push(Action::Step(number, Fate::Refused));
         }
-        if left.crashes > 0 && !slow {
-            actions.push(Action::Crash(number));
+        if left.timeouts > 0 {
+            actions.push(Action::Step(number, Fate::NeverSent));
+            actions.push(Action::Step(number, Fate::AnsweredTwice));
         }
+        if left.timeouts > 0 && !slow {
+            actions.push(Action::Step(number, Fate::AnswerLost));
+        }
+    }
+    if left.crashes > 0 && !slow {
+        actions.push(Action::Crash(number));
     }
 }
 
@@ -112,7 +111,7 @@ impl Model for Rules {
         }
         for (number, worker) in state.workers.iter().enumerate() {
             if *worker != Worker::Idle && !state.workers[..number].contains(worker) {
-                self.steps(state, number, actions);
+                steps(state, number, actions);
             }
         }
         if state.left.others > 0 {

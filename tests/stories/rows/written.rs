@@ -164,6 +164,9 @@ impl Scene {
         let in_doubt = "component_token_in_doubt";
         self.fail_to_renew(in_doubt, FaultEffect::AnswerLost).await;
         self.note("ticket_watched", "component#ticket").await;
+        // A ticket that is pushed again is no longer known as refused.
+        let no_push = FaultEffect::Errcode(45009);
+        self.world.fault("api_start_push_ticket", no_push);
         for (name, errcode) in [
             ("component_token_refused", 45009),
             ("component_token_of_refused_address", 61004),

@@ -124,27 +124,12 @@ impl Component {
         let mut refusal = None;
         let mut row = row.clone();
         loop {
-            let candidate = match self.next_candidate(&row, &mut candidates, deadline).await {
-                Ok(Candidate::Token(token)) => token,
-                Ok(Candidate::NoneLeft) => {
-                    let refused = candidates.refused();
-                    return self.give_up(row, lease, refused, deadline).await;
-                }
-                Ok(Candidate::Contradicted) => {
-                    let error =
-                        refusal.unwrap_or(Error::ReauthorizationRequired(row.appid.clone()));
-                    let setback = CONTRADICTED;
-                    return self.fail(row, lease, error, setback, None, deadline).await;
-                }
-                Ok(Candidate::Denied) => return self.note_denial(row, lease, deadline).await,
-                Ok(Candidate::Untold) => {
-                    let (error, setback) = untold(&row.appid, None);
-                    return self.fail(row, lease, error, setback, None, deadline).await;
-                }
-                Err(error) => {
-                    let setback = setback(&error, self.clock.now());
-                    return self.fail(row, lease, error, setback, None, deadline).await;
-                }
+            let candidate = self.next_candidate(&row, &mut candidates, deadline).await;
+            let Ok(Candidate::Token(candidate)) = candidate else {
+                let refused = candidates.refused();
+                return self
+                    .end_without_token(row, lease, candidate, (refused, refusal), deadline)
+                    .await;
             };
             let (refresh_token, asked_at) = (&candidate, self.clock.now());
             let answer = self
@@ -156,34 +141,59 @@ impl Component {
                 Ok(renewal) => {
                     candidates.accept(&candidate);
                     let refused = candidates.refused();
-                    let kept = self.keep_renewal(row, lease, &renewal, refused, deadline);
-                    return Ok(kept.await);
+                    return Ok(self
+                        .keep_renewal(row, lease, &renewal, refused, deadline)
+                        .await);
                 }
                 Err(error) if error.is_refusal(Refusal::RefreshToken) => {
                     tracing::warn!(authorizer_appid = %appid, reference = row.reference(), "WeChat refuses a refresh token; looking for another");
                     candidates.refuse(candidate);
                     refusal = Some(error);
-                    match self.store.authorizer(appid).await {
+                    row = match self.store.authorizer(appid).await {
                         Ok(current) if current.is_overtaken(lease) => return Ok(None),
-                        Ok(current) => row = current,
+                        Ok(current) => current,
                         Err(error) => {
                             let setback = Setback::Account;
                             return self.fail(row, lease, error, setback, None, deadline).await;
                         }
-                    }
+                    };
                 }
                 Err(error) if error.is_denial() => {
                     return self.confirm_denial(row, lease, error, deadline).await;
                 }
                 Err(error) => {
-                    let setback = setback(&error, self.clock.now());
-                    let asked_at = Some(asked_at);
-                    return self
-                        .fail(row, lease, error, setback, asked_at, deadline)
-                        .await;
+                    return self.fail_asked(row, lease, error, asked_at, deadline).await;
                 }
             }
         }
+    }
+
+    /// What the renewal comes to if there is no refresh token to try: `refused` are those that WeChat
+    /// has refused, and the last of its refusals.
+    async fn end_without_token<T>(
+        &self,
+        row: Authorizer,
+        lease: Lease,
+        candidate: Result<Candidate, Error>,
+        (refused, refusal): (&[Secret<AuthorizerRefreshToken>], Option<Error>),
+        deadline: Deadline,
+    ) -> Result<Option<T>, Error> {
+        let (error, setback) = match candidate {
+            Ok(Candidate::Denied) => return self.note_denial(row, lease, deadline).await,
+            Ok(Candidate::Untold) => untold(&row.appid, None),
+            Ok(Candidate::Contradicted) => {
+                let error = refusal.unwrap_or(Error::ReauthorizationRequired(row.appid.clone()));
+                (error, CONTRADICTED)
+            }
+            Ok(Candidate::Token(_) | Candidate::NoneLeft) => {
+                return self.give_up(row, lease, refused, deadline).await;
+            }
+            Err(error) => {
+                let setback = setback(&error, self.clock.now());
+                (error, setback)
+            }
+        };
+        self.fail(row, lease, error, setback, None, deadline).await
     }
 
     /// Stores WeChat's answer, and returns the row's token with its expiry cut to the time for which
@@ -246,6 +256,21 @@ impl Component {
                 self.fail(row, lease, error, setback, None, deadline).await
             }
         }
+    }
+
+    /// Notes why the call of a renewal, begun at `asked_at`, failed.
+    async fn fail_asked<T>(
+        &self,
+        row: Authorizer,
+        lease: Lease,
+        error: Error,
+        asked_at: Timestamp,
+        deadline: Deadline,
+    ) -> Result<T, Error> {
+        let setback = setback(&error, self.clock.now());
+        let asked_at = Some(asked_at);
+        self.fail(row, lease, error, setback, asked_at, deadline)
+            .await
     }
 
     /// Notes why a renewal failed, and keeps a refresh token that came all the same. If WeChat was

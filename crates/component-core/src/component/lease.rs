@@ -129,23 +129,10 @@ impl Component {
                     poll = (poll * 2).min(MAX_POLL);
                 }
                 Turn::Renew(taken) => {
-                    // The renewal we waited for has failed, or another one failed within its pause.
                     let just_failed =
                         awaited == Some(slot.lease.seq) && slot.lease.until == Timestamp::default();
-                    if let Some(failure) = &slot.failure
-                        && (just_failed || need.shares(failure, now))
-                    {
-                        let error = Error::Remembered(failure.clone());
+                    if let Some(error) = self.hindrance(need, slot, just_failed, patience).await {
                         return self.ease(need, slot, error).map(Taken::Token);
-                    }
-                    // Before the lease: a caller without the secret holds no other back, and the
-                    // time of the fetch is not that of the call.
-                    if let Err(error) = self.vault.current().await {
-                        return self.ease(need, slot, error).map(Taken::Token);
-                    }
-                    if patience.renewal.remaining() < RENEWAL_TIME {
-                        let busy = Error::Busy("the time that a renewal takes");
-                        return self.ease(need, slot, busy).map(Taken::Token);
                     }
                     if !looked_again {
                         looked_again = true;
@@ -157,11 +144,7 @@ impl Component {
                     }
                     row = match row.swap(&row.leased(taken, now), &self.store).await {
                         Ok(Swap::Written(row)) => {
-                            let lease = Lease {
-                                epoch: row.epoch(),
-                                seq: taken.seq,
-                                token_seq: row.slot().token_seq,
-                            };
+                            let lease = lease_on(&row);
                             return Ok(Taken::Lease(row, lease));
                         }
                         Ok(Swap::Lost(current)) => {
@@ -173,6 +156,29 @@ impl Component {
                 }
             }
         }
+    }
+
+    /// Why no renewal is begun now: the one that we waited for has `just_failed`, or another one within
+    /// its pause; there is no secret; there is no time.
+    async fn hindrance<K: Clone>(
+        &self,
+        need: &Need<K>,
+        slot: &TokenSlot<K>,
+        just_failed: bool,
+        patience: Patience,
+    ) -> Option<Error> {
+        if let Some(failure) = &slot.failure
+            && (just_failed || need.shares(failure, self.clock.now()))
+        {
+            return Some(Error::Remembered(failure.clone()));
+        }
+        // Before the lease: a caller without the secret holds no other back, and the time of the fetch
+        // is not that of the call.
+        if let Err(error) = self.vault.current().await {
+            return Some(error);
+        }
+        let busy = patience.renewal.remaining() < RENEWAL_TIME;
+        busy.then_some(Error::Busy("the time that a renewal takes"))
     }
 
     /// Waits about `poll` and reads the row again. A read that fails is no news: the caller looks
@@ -294,8 +300,20 @@ impl Component {
             return false;
         }
         let spread = time.mul_f64(0.5 + self.clock.jitter());
-        self.clock.sleep(spread.min(left - FIRST_POLL)).await;
+        self.clock
+            .sleep(spread.min(left.saturating_sub(FIRST_POLL)))
+            .await;
         true
+    }
+}
+
+/// The lease that has just been taken on a row.
+fn lease_on<R: Row>(row: &R) -> Lease {
+    let slot = row.slot();
+    Lease {
+        epoch: row.epoch(),
+        seq: slot.lease.seq,
+        token_seq: slot.token_seq,
     }
 }
 

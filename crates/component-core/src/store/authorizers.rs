@@ -95,6 +95,16 @@ fn write(row: &Authorizer) -> Item {
     item
 }
 
+fn standing(item: &Item, has_refresh_token: bool) -> Standing {
+    match item.text("status") {
+        Some("authorized") => Standing::Authorized,
+        Some("reauthorization_required") => Standing::ReauthorizationRequired,
+        // An import by hand that brings a refresh token and nothing else.
+        None if has_refresh_token => Standing::Authorized,
+        _ => Standing::Revoked,
+    }
+}
+
 fn read(appid: &AuthorizerAppId, item: &Item) -> Authorizer {
     let secrets = |name| {
         item.list(name)
@@ -109,13 +119,7 @@ fn read(appid: &AuthorizerAppId, item: &Item) -> Authorizer {
             .collect()
     };
     let refresh_token = item.secret("refresh_token");
-    let standing = match item.text("status") {
-        Some("authorized") => Standing::Authorized,
-        Some("reauthorization_required") => Standing::ReauthorizationRequired,
-        // An import by hand that brings a refresh token and nothing else.
-        None if refresh_token.is_some() => Standing::Authorized,
-        _ => Standing::Revoked,
-    };
+    let standing = standing(item, refresh_token.is_some());
     let auth_epoch = item.time("auth_epoch").unwrap_or_default();
     let revoked_at = item.time("revoked_at").unwrap_or_default();
     let ttl = item.time("ttl");

@@ -415,7 +415,7 @@ fn each_change_is_called_what_wechat_calls_it() {
         assert_eq!(change.info_type(), info_type);
         let plain = AUTHORIZED.replace("[authorized]", &format!("[{info_type}]"));
         match parse(&plain) {
-            Some(Notice::Authorization(notice)) => {
+            Notice::Authorization(notice) => {
                 assert_eq!(notice.change.info_type(), info_type);
             }
             other => panic!("{plain} is read as {other:?}"),

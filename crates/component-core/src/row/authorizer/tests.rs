@@ -930,7 +930,7 @@ fn a_failure_backs_off_and_keeps_what_is_there() {
 fn a_failure_of_the_component_puts_the_row_off_a_little_and_is_not_counted_against_it() {
     let (row, waits) = set_back_times(COMPONENT, 3);
     assert_eq!((row.failures, waits), (0, vec![30, 30, 30]));
-    let next_minute = NOW + Duration::from_secs(60);
+    let next_minute = NOW + Duration::from_mins(1);
     let until = Some(next_minute);
     let (row, _) = set_back_times(Setback::Component { until }, 1);
     assert_eq!(row.due_at, Some(next_minute));
