@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use component_core::component::lease::RENEWAL_TIME;
 use component_core::time::Deadline;
 use http::StatusCode;
 use serde_json::json;
@@ -25,13 +26,21 @@ async fn cut_during<T>(
     let late = Fault::late_answer(endpoint, Duration::from_millis(30));
     world.simulator.fault(late);
     world.simulator.reset_calls();
+    let mut called = false;
     let cutter = async {
         while world.wechat_calls(endpoint) == 0 {
             tokio::task::yield_now().await;
         }
+        called = true;
         world.wire.cut(cut.0, cut.1, cut.2);
+        std::future::pending().await
     };
-    tokio::join!(flow, cutter).0
+    let result = tokio::select! {
+        result = flow => result,
+        never = cutter => never,
+    };
+    assert!(called, "the flow did not call {endpoint}");
+    result
 }
 
 /// One way in which the table fails, and an account for it.
@@ -125,7 +134,8 @@ async fn a_renewal_that_can_never_be_stored_is_answered_and_repaired_later() {
         world.pass(HOUR * 2).await;
         component_token(&world).await;
         let request = json!({ "authorizer_appid": appid() });
-        let soon = Deadline::after(Duration::from_millis(900));
+        // Less is too little for a call, and none would be begun.
+        let soon = Deadline::after(RENEWAL_TIME + Duration::from_millis(300));
         let flow = world.functions.token_getter.handle(&request, soon);
         let down = ("*", Cut::Before, 1000);
         let answer = cut_during(&world, "api_authorizer_token", down, flow).await;
