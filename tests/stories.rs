@@ -12,6 +12,7 @@ mod pushes;
 
 // The tokens.
 mod getter;
+mod loads;
 mod odd_answers;
 mod reconcile;
 mod refresher;

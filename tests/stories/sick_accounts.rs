@@ -19,7 +19,7 @@ const RENEW: &str = "api_authorizer_token";
 const INFO: &str = "api_get_authorizer_info";
 
 /// Accounts in one shard of the index, all due for renewal.
-async fn due_accounts(count: u64) -> (World, Vec<String>) {
+pub(super) async fn due_accounts(count: u64) -> (World, Vec<String>) {
     let world = World::with_ticket().await;
     let appids: Vec<String> = (1..=count).map(|n| format!("wx{:016x}", n * 16)).collect();
     for appid in &appids {

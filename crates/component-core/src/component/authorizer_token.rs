@@ -58,8 +58,10 @@ impl Component {
         deadline: Deadline,
     ) -> Result<Obtained, Error> {
         for _round in 0..MAX_ROUNDS {
+            let before = deadline.remaining();
             let row = self.store.authorizer(appid).await?;
-            let patience = self.patience(need, &row.slot, deadline);
+            let read_in = before.saturating_sub(deadline.remaining());
+            let patience = self.patience(need, &row.slot, read_in, deadline);
             let (row, lease) = match self.take_turn(row, need, patience).await? {
                 Taken::Token(token) => return Ok(Obtained::Stored(token)),
                 Taken::Lease(row, lease) => (row, lease),

@@ -81,10 +81,15 @@ pub(super) struct Patience {
     pub(super) wait: Deadline,
     /// Until then for a renewal of its own.
     pub(super) renewal: Deadline,
+    /// At most this long before it competes for the lease.
+    pause: Duration,
 }
 
 /// Before the first look again at a row that another caller renews; doubled before each further one.
-const FIRST_POLL: Duration = Duration::from_millis(250);
+const FIRST_POLL: Duration = Duration::from_millis(700);
+
+/// Before a write that failed is tried again, or a code that another worker exchanges is looked at.
+const RETRY: Duration = Duration::from_millis(250);
 
 /// At most this long between two looks.
 const MAX_POLL: Duration = Duration::from_secs(2);
@@ -92,6 +97,10 @@ const MAX_POLL: Duration = Duration::from_secs(2);
 /// Before a caller competes for a lease, it waits up to this long and looks again: of callers that
 /// come at once, most then find the lease taken.
 const BEFORE_COMPETING: Duration = Duration::from_millis(100);
+
+/// Where the table answers slowly, callers who came together write together for longer: then they
+/// pause for this many times as long as they waited for the row, and no longer than [`MAX_POLL`].
+const SLOW_READS: u32 = 4;
 
 /// A caller who has a token that is good, if not for long, waits for another caller's renewal no
 /// longer than this.
@@ -136,7 +145,7 @@ impl Component {
                     }
                     if !looked_again {
                         looked_again = true;
-                        self.clock.spread(BEFORE_COMPETING).await;
+                        self.clock.spread(patience.pause).await;
                         if let Ok(current) = row.read(&self.store).await {
                             row = current;
                         }
@@ -241,20 +250,24 @@ impl Component {
         &self,
         need: &Need<K>,
         slot: &TokenSlot<K>,
+        read_in: Duration,
         deadline: Deadline,
     ) -> Patience {
         let now = self.clock.now();
+        let pause = (read_in * SLOW_READS).clamp(BEFORE_COMPETING, MAX_POLL);
         let renewal = deadline.or_after(MAX_RENEWAL);
         let token = slot.token.as_ref();
         if token.is_some_and(|token| need.is_eased_by(token, now)) && !need.is_by_schedule() {
             Patience {
                 wait: renewal.or_after(EASED_PATIENCE),
                 renewal: renewal.or_after(RENEWAL_TIME + Duration::from_millis(250)),
+                pause,
             }
         } else {
             Patience {
                 wait: renewal,
                 renewal,
+                pause,
             }
         }
     }
@@ -290,18 +303,18 @@ impl Component {
 
     /// Waits a moment for another caller's work, if the deadline leaves one.
     pub(crate) async fn wait_for_other(&self, deadline: Deadline) -> bool {
-        self.wait_for(FIRST_POLL, deadline).await
+        self.wait_for(RETRY, deadline).await
     }
 
     /// Waits about `time`, if the deadline leaves so much.
     async fn wait_for(&self, time: Duration, deadline: Deadline) -> bool {
         let left = deadline.remaining();
-        if left < FIRST_POLL * 2 {
+        if left < RETRY * 2 {
             return false;
         }
-        let spread = time.mul_f64(0.5 + self.clock.jitter());
+        let spread = time.mul_f64(0.75 + self.clock.jitter() / 2.0);
         self.clock
-            .sleep(spread.min(left.saturating_sub(FIRST_POLL)))
+            .sleep(spread.min(left.saturating_sub(RETRY)))
             .await;
         true
     }

@@ -21,7 +21,7 @@ use crate::wechat::session::Session;
 const CALL_MARGIN: Duration = Duration::from_mins(1);
 
 /// A component token that was read is used for so long without looking again: less than the five minutes for which
-/// WeChat honours it after somebody has renewed it.
+/// WeChat honours it after another caller has renewed it.
 const MAX_IN_USE: Duration = Duration::from_mins(4);
 
 /// WeChat is asked to push the ticket again at most once in this time.
@@ -118,7 +118,7 @@ impl Component {
         Ok(answer?)
     }
 
-    /// Asks WeChat to push the ticket again, unless somebody did lately.
+    /// Asks WeChat to push the ticket again, unless another function did lately.
     ///
     /// # Errors
     /// [`Error::Store`], [`Error::Secret`], [`Error::Wechat`].
@@ -148,9 +148,11 @@ impl Component {
     ) -> Result<(Expiring<ComponentAccessToken>, EndedBy), Error> {
         let mut ended_by = EndedBy::Us;
         for _round in 0..MAX_ROUNDS {
+            let before = deadline.remaining();
             let row = self.store.component_token().await?;
+            let read_in = before.saturating_sub(deadline.remaining());
             let displaced = row.is_displaced(need, self.clock.now());
-            let patience = self.patience(need, &row.slot, deadline);
+            let patience = self.patience(need, &row.slot, read_in, deadline);
             let (row, lease) = match self.take_turn(row, need, patience).await? {
                 Taken::Token(token) => return Ok((self.use_from_now_on(token), ended_by)),
                 Taken::Lease(row, lease) => (row, lease),
