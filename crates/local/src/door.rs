@@ -8,6 +8,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use axum::middleware::{Next, from_fn};
+use axum::response::Html;
 use axum::routing::{get, post};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -24,6 +25,7 @@ const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
 /// The routes over `functions`.
 pub fn router(functions: Arc<Functions>) -> Router {
     Router::new()
+        .route("/", get(home))
         .route("/wechat/events", post(events))
         .route(START_PATH, get(start).post(start))
         .route("/auth/callback", get(callback))
@@ -75,6 +77,16 @@ async fn callback(
         Err(no_request) => no_request.answer(),
     };
     Ok(answer.map(Body::from))
+}
+
+/// Says where to go. No deployed door has this page.
+async fn home() -> Html<String> {
+    Html(format!(
+        "<!DOCTYPE html><html lang=zh-CN><meta charset=utf-8><title>local</title>\
+         <p>微信第三方平台（本机）· WeChat third-party platform on this machine</p>\
+         <p><a href={START_PATH}>授权页面 the start page</a></p>\
+         <p><code>POST /_local/token</code> 取令牌 gets a token</p>"
+    ))
 }
 
 /// API Gateway answers 404 itself, also to another method.
