@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
@@ -46,7 +47,11 @@ impl Wire {
     pub(crate) fn through(&self, client: &aws_sdk_dynamodb::Client) -> aws_sdk_dynamodb::Client {
         let inner = client.config().http_client().expect("it has a client");
         self.0.lock().unwrap().rival = Some(client.clone());
-        let config = client.config().to_builder().http_client(self.around(inner));
+        // All clients of a process share the SDK's budget of retries: the faults of one test would
+        // use up that of the others.
+        let own = RetryPartition::custom(format!("{:p}", Arc::as_ptr(&self.0))).build();
+        let config = client.config().to_builder().retry_partition(own);
+        let config = config.http_client(self.around(inner));
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 

@@ -69,7 +69,7 @@ const DOCTYPE: &[u8] = b"<!DOCTYPE";
 /// Finds the children of `<xml>` with these names.
 ///
 /// Every text has an answer, in one pass and without an allocation. Only the tags of `<xml>` and of
-/// its children are looked at: an element that nobody reads may hold anything, and what is in it is
+/// its children are looked at: an element that is not read may hold anything, and what is in it is
 /// not taken for a field.
 ///
 /// # Errors

@@ -322,7 +322,7 @@ fn a_field_that_comes_twice_cannot_be_used_where_it_is_needed() {
     check_unusable(&with(AUTHORIZED, code), "authorized", account);
     let other = "<AuthorizerAppid>wx0000000000000000</AuthorizerAppid>";
     check_unusable(&with(UNAUTHORIZED, other), "unauthorized", "");
-    // Nobody reads these here.
+    // These are not read here.
     let unauthorized = authorization(1_700_000_200, AuthorizationChange::Unauthorized);
     check(&with(UNAUTHORIZED, &code.repeat(2)), &unauthorized);
     let pre_auth_code = "<PreAuthCode>preauthcode@@@OTHER</PreAuthCode>";

@@ -78,7 +78,7 @@ fn revoked(row: &Authorizer, at: Timestamp) -> Authorizer {
     }
 }
 
-/// Takes the lease on a row, be it free or held by somebody who is late.
+/// Takes the lease on a row, be it free or held by a caller who is late.
 fn leased(row: &Authorizer) -> (Authorizer, Lease) {
     let lease = Lease {
         epoch: row.auth_epoch,
@@ -756,7 +756,7 @@ fn the_doubt_that_a_lost_holder_leaves_stays_until_a_later_lease_has_its_answer(
     );
     let renewed = row.renewed(next, &answer, &[], MOMENT).unwrap();
     assert_eq!(renewed.slot.doubted_from, None);
-    // Whoever gave his lease back leaves none.
+    // A holder that gave its lease back leaves none.
     assert_eq!(renewed.leased(slot, slot.until).slot.doubted_from, None);
 }
 

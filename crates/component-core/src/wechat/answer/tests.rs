@@ -1,4 +1,4 @@
-//! What WeChat answers, what it means, and what of it anybody gets to see.
+//! What WeChat answers, what it means, and what of it a reader of logs and errors sees.
 
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use http::StatusCode;
