@@ -92,7 +92,7 @@ const FIRST_POLL: Duration = Duration::from_millis(700);
 const RETRY: Duration = Duration::from_millis(250);
 
 /// At most this long between two looks.
-const MAX_POLL: Duration = Duration::from_secs(2);
+const MAX_POLL: Duration = Duration::from_millis(1200);
 
 /// Before a caller competes for a lease, it waits up to this long and looks again: of callers that
 /// come at once, most then find the lease taken.
