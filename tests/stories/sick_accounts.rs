@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use http::StatusCode;
 use serde_json::{Value, json};
 use wechat_simulator::{AccountKind, AccountStatus, AnswerPatch, Fault, FaultEffect};
 
+use crate::world::browser::{Browser, check_page};
 use crate::world::log::Log;
 use crate::world::rows::{number, text};
 use crate::world::wire::Cut;
-use crate::world::{World, deadline};
+use crate::world::{World, appid, deadline};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -248,6 +250,29 @@ async fn a_limited_account_is_called_limited_and_its_good_token_is_served() {
         run_for(&world, HOUR * 7).await;
         world.assert_good(&world.token(appid).await.unwrap());
         assert!(!world.authorizer_row(appid).await.contains_key("limited_at"));
+    }
+}
+
+#[tokio::test]
+async fn the_result_page_says_that_wechat_limits_the_account() {
+    for (endpoint, errcode, status, title) in [
+        (INFO, 50002, 200, "授权成功，但微信限制了该账号"),
+        (INFO, 48004, 200, "授权成功，但微信限制了该账号"),
+        ("api_query_auth", 50002, 503, "微信限制了该账号"),
+        ("api_query_auth", 48004, 503, "微信限制了该账号"),
+    ] {
+        let world = World::with_ticket().await;
+        let mut browser = Browser::default();
+        let (back, _) = world.consent(&mut browser, appid()).await;
+        refuse(&world, appid(), endpoint, errcode);
+        let page = world.come_back(&browser, &back).await;
+        check_page(&page, StatusCode::from_u16(status).unwrap(), title);
+        // Once the limit is lifted, the same page connects the account.
+        world.simulator.clear_faults();
+        world.clock.advance(600);
+        let page = world.come_back(&browser, &back).await;
+        assert_eq!(page.status(), StatusCode::OK);
+        world.assert_good(&world.token(appid()).await.unwrap());
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use component_api::code::Code;
 use component_core::component::Component;
 use component_core::component::exchange::{Bringer, Exchanged};
 use component_core::error::Error;
@@ -139,7 +140,14 @@ impl AuthCallback {
             Ok(named) => named,
             Err(error) => {
                 tracing::warn!(authorizer_appid = %row.appid, "no name for this authorizer: {error}");
-                row
+                let limited = error.code() == Code::AccountLimited;
+                Authorizer {
+                    // For the page: the next renewal notes it on the row.
+                    limited_at: row
+                        .limited_at
+                        .or(limited.then(|| self.component.clock.now())),
+                    ..row
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What merchants see when they are back from WeChat.
 
+use component_api::code::Code;
 use component_core::row::authorizer::Standing;
 use http::{Response, StatusCode};
 use merchant_pages::brand::Brand;
@@ -79,7 +80,7 @@ impl Outcome {
         clippy::too_many_lines,
         reason = "a table: what is said in either language, one outcome after the other"
     )]
-    const fn text(&self, language: Language) -> Text {
+    fn text(&self, language: Language) -> Text {
         let (mark, next, titles, paragraphs) = match self {
             Self::Connected(row) | Self::AlreadyConnected(row)
                 if matches!(row.standing, Standing::ReauthorizationRequired) =>
@@ -94,6 +95,18 @@ impl Outcome {
                     ),
                 )
             }
+            Self::Connected(row) | Self::AlreadyConnected(row) if row.limited_at.is_some() => (
+                Mark::Wait,
+                Next::Nothing,
+                (
+                    "授权成功，但微信限制了该账号",
+                    "Connected, but limited by WeChat",
+                ),
+                (
+                    "您的账号已经接入，无需重新授权。请先在微信公众平台解除该账号的限制，之后会自动恢复。",
+                    "Your account is connected; to authorize again does not help. Have WeChat lift its limit on this account: it then works by itself.",
+                ),
+            ),
             Self::Connected(_) => (
                 Mark::Good,
                 Next::Nothing,
@@ -164,6 +177,15 @@ impl Outcome {
                 (
                     "此页面只能由微信授权页跳转打开，请从授权链接重新开始。",
                     "This page opens only from WeChat's authorization page. Start again from your authorization link.",
+                ),
+            ),
+            Self::Failed(error) if error.code() == Code::AccountLimited => (
+                Mark::Bad,
+                Next::LoadAgain,
+                ("微信限制了该账号", "WeChat limits this account"),
+                (
+                    "您的确认没有丢失，重新授权无济于事。请先在微信公众平台解除该账号的限制，然后刷新此页面。",
+                    "What you confirmed is not lost, and to authorize again does not help. Have WeChat lift its limit on this account, then load this page again.",
                 ),
             ),
             Self::Failed(_) => (
