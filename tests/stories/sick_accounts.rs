@@ -101,6 +101,22 @@ async fn eight_accounts_that_are_refused_alike_stop_the_run_which_says_how_many_
 }
 
 #[tokio::test]
+async fn one_merchant_who_tries_again_and_again_stops_no_run() {
+    let (world, appids) = due_accounts(3).await;
+    refuse(&world, appid(), "api_query_auth", 40013);
+    for _try in 0..10 {
+        world.clock.advance(1);
+        let consent = world.simulator.authorize_unpushed(appid()).unwrap();
+        assert!(world.push_xml(&consent.notice).await.delivered);
+        world.deliver().await;
+    }
+    world.pass(5 * MINUTE).await;
+    let run = world.refresh().await;
+    assert_eq!(run["stopped"], Value::Null, "{run}");
+    assert_eq!(run["renewed"], appids.len());
+}
+
+#[tokio::test]
 async fn one_success_between_refusals_goes_on_with_the_run() {
     let (world, appids) = due_accounts(40).await;
     for appid in appids.iter().step_by(2) {

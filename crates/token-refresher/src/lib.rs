@@ -115,9 +115,16 @@ impl TokenRefresher {
                 if !run.has_time(deadline) {
                     return;
                 }
-                match self.component.settle_notice(&sha256, deadline).await {
+                let pending = match self.component.pending_notice(&sha256).await {
+                    Ok(Some(pending)) => pending,
+                    Ok(None) => return,
+                    Err(error) => return run.failed(&sha256, &error, now),
+                };
+                // Many notices of one account are the trouble of one account.
+                let authorizer = pending.notice.authorizer.clone();
+                match self.component.settle(pending, deadline).await {
                     Ok(_authorizer) => run.settled(),
-                    Err(error) => run.failed(&sha256, &error, now),
+                    Err(error) => run.failed(authorizer.as_str(), &error, now),
                 }
             }
         }

@@ -1,13 +1,13 @@
 //! What one run of the refresher did, and whether it goes on.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use component_api::id::AuthorizerAppId;
 use component_core::component::lease::RENEWAL_TIME;
 use component_core::component::streak::Streak;
-use component_core::error::{Denied, Error};
+use component_core::error::Error;
 use component_core::row::next_minute;
 use component_core::time::{Deadline, Timestamp};
 use component_core::wechat::refusal::Refusal;
@@ -32,7 +32,7 @@ struct State {
     /// Until then WeChat's quota of a minute is used up.
     paused_until: Timestamp,
     /// Accounts of which WeChat's list must tell whether they are authorized.
-    waiting: BTreeMap<AuthorizerAppId, Denied>,
+    waiting: BTreeSet<AuthorizerAppId>,
 }
 
 /// Why a run ended before it had handled all that was due.
@@ -63,8 +63,8 @@ impl Run {
 
     /// The row of `who` has failed: its trouble, unless it is the component's.
     pub(crate) fn failed(&self, who: &str, error: &Error, now: Timestamp) {
-        if let Error::Untold { appid, denied } = error {
-            self.state().waiting.insert(appid.clone(), *denied);
+        if let Error::Untold { appid, .. } = error {
+            self.state().waiting.insert(appid.clone());
         }
         if error.is_component_wide() {
             return self.component_failed(error, now);
@@ -123,7 +123,7 @@ impl Run {
         self.state().paused_until
     }
 
-    pub(crate) fn take_waiting(&self) -> BTreeMap<AuthorizerAppId, Denied> {
+    pub(crate) fn take_waiting(&self) -> BTreeSet<AuthorizerAppId> {
         mem::take(&mut self.state().waiting)
     }
 

@@ -46,7 +46,13 @@ async fn check_notice_is_due(world: &World, notice: &Item, due_at: Option<u64>) 
 }
 
 async fn settle(world: &World, notice: &Item) -> Result<Option<AuthorizerAppId>, Error> {
-    component(world).settle_notice(id(notice), deadline()).await
+    match component(world).pending_notice(id(notice)).await? {
+        Some(pending) => {
+            let settled = component(world).settle(pending, deadline());
+            settled.await.map(Some)
+        }
+        None => Ok(None),
+    }
 }
 
 /// Its code was exchanged before: what the notice adds is its time and its pre-auth code.

@@ -1,27 +1,28 @@
 //! WeChat's list, walked once for all accounts that wait for it.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use component_api::id::AuthorizerAppId;
 
 use super::{Component, Kept};
-use crate::error::{Denied, Error};
+use crate::error::Error;
 use crate::row::authorizer::Authorizer;
 use crate::time::{Deadline, MAX_CLOCK_SKEW};
 use crate::wechat::answer::ListedAuthorizer;
 
 impl Component {
     /// Walks the list until every account in `waiting` is found, or the list ends: WeChat does not
-    /// tell by their info whether they are authorized, and one call may have denied it. What one call
-    /// has denied and the list does not name is not authorized.
+    /// tell by their info whether they are authorized, or one call has denied it. That the list does
+    /// not name an account proves nothing, since a page may be odd or entries may shift: the second
+    /// denial counts.
     ///
     /// For the schedules alone: no caller waits for the whole list.
     ///
     /// # Errors
-    /// Those of [`Component::as_component`] and [`Component::change_authorizer`].
+    /// Those of [`Component::as_component`]. A row that cannot be written is left to the next walk.
     pub async fn ask_the_list(
         &self,
-        mut waiting: BTreeMap<AuthorizerAppId, Denied>,
+        mut waiting: BTreeSet<AuthorizerAppId>,
         deadline: Deadline,
     ) -> Result<(), Error> {
         let mut offset = Some(0);
@@ -31,18 +32,16 @@ impl Component {
             }
             let page = self.list_page(from, deadline).await?;
             for entry in page.authorizers {
-                if waiting.remove(&entry.authorizer).is_some() {
-                    self.take_listed(&entry, deadline).await?;
+                if waiting.remove(&entry.authorizer)
+                    && let Err(error) = self.take_listed(&entry, deadline).await
+                {
+                    error.log("keeping what WeChat's list says of an authorizer");
                 }
             }
             offset = page.next;
         }
-        for (appid, denied) in waiting {
+        for appid in waiting {
             tracing::warn!(authorizer_appid = %appid, "WeChat tells nothing of this authorizer, and its list does not name it");
-            if denied == Denied::Once {
-                let row = self.store.authorizer(&appid).await?;
-                self.take_denial(row, deadline).await?;
-            }
         }
         Ok(())
     }

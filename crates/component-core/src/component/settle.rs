@@ -39,22 +39,6 @@ const CODE_LIFE: Duration = Duration::from_hours(1);
 const MAX_LATE_BACKOFF: Duration = Duration::from_hours(1);
 
 impl Component {
-    /// Handles a stored notice: exchanges its code, or takes its revocation. It may be called any
-    /// number of times, and answers whose notice it was, unless that was handled before.
-    ///
-    /// # Errors
-    /// Those of [`Component::exchange`]; the notice then stays pending.
-    pub async fn settle_notice(
-        &self,
-        sha256: &str,
-        deadline: Deadline,
-    ) -> Result<Option<AuthorizerAppId>, Error> {
-        match self.pending_notice(sha256).await? {
-            Some(pending) => Ok(Some(self.settle(pending, deadline).await?)),
-            None => Ok(None),
-        }
-    }
-
     /// A stored notice, unless it was handled before.
     ///
     /// # Errors
@@ -63,7 +47,8 @@ impl Component {
         self.store.pending_notice(sha256).await
     }
 
-    /// Handles a notice that was read, as [`Component::settle_notice`] does.
+    /// Handles a stored notice: exchanges its code, or takes its revocation; answers whose it was. It
+    /// may be called any number of times.
     ///
     /// # Errors
     /// Those of [`Component::exchange`]; the notice then stays pending.

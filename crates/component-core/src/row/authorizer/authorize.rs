@@ -54,6 +54,9 @@ enum CallUnderWay {
 /// The time over which accounts are renewed that a list has brought.
 const SPREAD: Duration = Duration::from_hours(1);
 
+/// A page of the list that is in use is younger than this.
+const LONGEST_WALK: Duration = Duration::from_hours(1);
+
 impl Authorizer {
     /// The row once an authorization was granted; `None` if a newer one is stored, or a revocation
     /// that may be newer.
@@ -212,11 +215,16 @@ impl Authorizer {
         // WeChat does not say that this time and the notice's are the same second.
         let evidence = Evidence::Since {
             since: auth_time - MAX_CLOCK_SKEW,
-            newer_than: auth_time,
+            newer_than: if self.was_denied_alone(moment.now - LONGEST_WALK) {
+                auth_time.max(self.auth_epoch)
+            } else {
+                auth_time
+            },
         };
         let unknown = refresh_token.filter(|token| !self.knows(token));
         match self.standing {
-            // Never heard of, or a revocation older than the authorization that the list tells of.
+            // Never heard of, or a revocation older than the authorization that the list tells of,
+            // or a denial that WeChat has taken back.
             Standing::Revoked => {
                 let mut next = self.authorize(evidence, &granted, moment)?;
                 next.listed_at = Some(moment.now);

@@ -104,6 +104,14 @@ impl Authorizer {
         self.denied_at.is_some_and(|denied_at| denied_at >= moment)
     }
 
+    /// Whether the row is a tombstone because WeChat denied the authorization before `moment`, while
+    /// no notice told of a withdrawal. WeChat has denied authorizations for hours that it named again
+    /// afterwards.
+    pub(super) fn was_denied_alone(&self, moment: Timestamp) -> bool {
+        let denied = self.denied_at.is_some_and(|denied_at| denied_at <= moment);
+        denied && self.standing == Standing::Revoked && self.revoked_at <= self.auth_epoch
+    }
+
     /// When it was revoked is not known. The epoch itself, the earliest it can have been, keeps the
     /// way free for a later authorization whose notice is still in flight.
     fn undated_tombstone(&self, now: Timestamp) -> Self {

@@ -602,6 +602,19 @@ fn the_list_resurrects_only_what_it_dates_after_the_revocation() {
     }
 }
 
+#[test]
+fn the_list_resurrects_what_wechat_denied_hours_ago_whatever_second_it_names() {
+    let hours = Duration::from_hours(2);
+    let (row, lease) = leased(&authorize(&authorized(), T2, "r2").unwrap());
+    let tombstone = row.denied(lease, NOW - hours).unwrap();
+    let row = listed(&tombstone, T1, "r2").unwrap();
+    assert_eq!((row.standing, row.auth_epoch), (Standing::Authorized, T2));
+    check_tokens(&row, &["r2", "r1"]);
+    // A page of the list may be older than a denial of now.
+    let (row, lease) = leased(&authorize(&authorized(), T2, "r2").unwrap());
+    assert_eq!(listed(&row.denied(lease, NOW).unwrap(), T1, "r2"), None);
+}
+
 // Renewals.
 
 /// A row whose only refresh token WeChat has refused.
