@@ -139,7 +139,7 @@ async fn local(world: &World, request: Request<Body>) -> (StatusCode, String) {
 async fn local_answers_a_short_text_where_it_has_no_route() {
     let world = World::new().await;
     for (method, path) in [
-        ("GET", "/"),
+        ("POST", "/"),
         ("GET", "/favicon.ico"),
         ("POST", "/auth/callback"),
         ("DELETE", "/auth/start"),
@@ -150,6 +150,15 @@ async fn local_answers_a_short_text_where_it_has_no_route() {
         let expected = (StatusCode::NOT_FOUND, "there is nothing here\n".to_owned());
         assert_eq!(answered, expected, "{method} {path}");
     }
+}
+
+#[tokio::test]
+async fn local_says_at_its_root_where_to_go() {
+    let world = World::new().await;
+    let request = Request::get("/").body(Body::empty()).unwrap();
+    let (status, page) = local(&world, request).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(page.contains("href=/auth/start"), "{page}");
 }
 
 #[tokio::test]
