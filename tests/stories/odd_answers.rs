@@ -263,7 +263,8 @@ async fn odd_entries_of_the_list_cost_neither_the_others_nor_the_later_pages() {
     for appid in [&appids[..4], &appids[9..12], &appids[499..]].concat() {
         world.assert_good(&world.token(&appid).await.unwrap());
     }
-    // What was read without its refresh token, or not at all, comes with the next list, however many it names.
+    // What was read without its refresh token, or not at all, comes with the next list, however many
+    // it names.
     let odd = patch().remove("/total_count");
     world.simulator.fault(list(odd).times(3));
     world.simulator.reset_calls();

@@ -46,7 +46,7 @@ pub enum Error {
     Untold {
         /// The account.
         appid: AuthorizerAppId,
-        /// Whether one call has denied it, and the list may confirm that.
+        /// Whether one call has denied it: a second one, later, counts.
         denied: Denied,
     },
     /// Another caller tried to renew the same token a moment ago, and failed.

@@ -2,9 +2,9 @@
 //! is renewed.
 //!
 //! Read it from the top: what things are called ([`time`], [`token`], [`digest`], [`query`]), how
-//! requests arrive ([`door`]), what WeChat pushes ([`push`]), what can happen to a stored token ([`row`]: no I/O), where tokens come
-//! from and where they are kept ([`wechat`], [`store`], [`credentials`]), and the flows over all of
-//! it ([`component`]).
+//! requests arrive ([`door`]), what WeChat pushes ([`push`]), what can happen to a stored token
+//! ([`row`]: no I/O), where tokens come from and where they are kept ([`wechat`], [`store`],
+//! [`credentials`]), and the flows over all of it ([`component`]).
 
 // Nouns. No I/O, no clock.
 pub mod digest;

@@ -20,8 +20,8 @@ use crate::wechat::session::Session;
 /// A call of our own needs its token for this long at least.
 const CALL_MARGIN: Duration = Duration::from_mins(1);
 
-/// A component token that was read is used for so long without looking again: less than the five minutes for which
-/// WeChat honours it after another caller has renewed it.
+/// A component token that was read is used for so long without looking again: less than the five
+/// minutes for which WeChat honours it after another caller has renewed it.
 const MAX_IN_USE: Duration = Duration::from_mins(4);
 
 /// WeChat is asked to push the ticket again at most once in this time.
@@ -236,8 +236,8 @@ impl Component {
         );
     }
 
-    /// Sends the newest ticket, and each that comes while WeChat refuses the one before. One that it has refused is known
-    /// to be of no use; only the schedule finds out whether that has changed.
+    /// Sends the newest ticket, and each that comes while WeChat refuses the one before. One that it
+    /// has refused is known to be of no use; only the schedule finds out whether that has changed.
     async fn ask_for_component_token(
         &self,
         need: &Need<ComponentAccessToken>,

@@ -100,7 +100,8 @@ pub(super) fn read(endpoint: Endpoint, body: &[u8]) -> Result<Answer, Fault> {
     Err(Fault::Refused(refused))
 }
 
-/// The IPv4 address in `access clientip is not registered requestIP: 1.2.3.4 rid: ..`, written as v6-mapped at times.
+/// The IPv4 address in `access clientip is not registered requestIP: 1.2.3.4 rid: ..`, written as
+/// v6-mapped at times.
 fn address_in(errmsg: &str) -> Option<String> {
     errmsg
         .split(|c: char| !(c.is_ascii_digit() || c == '.'))

@@ -53,7 +53,7 @@ impl Session {
         Ok(answered.await?.answer)
     }
 
-    /// Exchanges an authorization code: only once, whoever asks. If the answer does not name the
+    /// Exchanges an authorization code, which WeChat takes only once. If the answer does not name the
     /// account, it is the one that is `expected`.
     ///
     /// Source: <https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getAuthorizerRefreshToken.html>

@@ -688,7 +688,8 @@ fn the_access_token_of_the_highest_lease_wins_and_no_refresh_token_is_lost() {
     check_tokens(&end, &["r-fast", "r-slow", "r1"]);
 }
 
-/// Makes the refresher renew, whatever the stored token says of itself, and everybody else in five minutes.
+/// Makes the refresher renew, whatever the stored token says of itself, and all other callers in
+/// five minutes.
 #[track_caller]
 fn check_in_doubt(row: &Authorizer) {
     assert!(row.slot.token_seq < row.slot.lease.seq && row.due_at <= Some(NOW));

@@ -8,7 +8,8 @@ async fn page(body: &str) -> Result<AuthorizerPage, WechatError> {
     session.get_authorizer_list(1000).await
 }
 
-/// Checks the entries of a page from 1000 on, as `(appid, refresh token, auth_time)`, and the next offset.
+/// Checks the entries of a page from 1000 on, as `(appid, refresh token, auth_time)`, and the next
+/// offset.
 async fn check_page(body: &str, expected: &[(&str, Option<&str>, u64)], next: Option<u64>) {
     let got = page(body).await;
     let got = got.unwrap_or_else(|error| panic!("{body}: {error:?}"));
