@@ -68,6 +68,9 @@ impl Simulation {
         if refused == 40001 {
             self.suspect_component_token();
         }
+        if refused != 0 && self.is_ailing(asked) {
+            by.fault();
+        }
         let issue = |appid: Option<String>, token: &str| {
             Some(Issue::new(
                 appid?,
@@ -98,6 +101,14 @@ impl Simulation {
             response: HttpResponse::new(status, SdkBody::from(body)),
             issue,
         }
+    }
+}
+
+impl Simulation {
+    /// Whether a call is about an account that has, or had, a trouble of its own: then a refusal is
+    /// as good as a fault.
+    fn is_ailing(&self, asked: &Value) -> bool {
+        text(asked, "/authorizer_appid").is_some_and(|appid| self.ledger().ailing.contains(&appid))
     }
 }
 

@@ -303,10 +303,13 @@ impl Component {
                     denied: Denied::Once,
                 }),
             },
-            // The list may have brought it, with no more than a bound of the time.
+            // The list may have brought it, with no more than a bound of the time. Or what is stored is
+            // the authorization before it, whose access token WeChat has ended.
             KnownToWechat::Untold if row.may_be_authorized_at(notice.created_at) => {
+                let moment = self.clock.moment();
                 let next = self.believing(|row| {
                     let confirmed = row.confirm(notice.created_at);
+                    let confirmed = confirmed.map(|row| row.distrusted(moment));
                     bringer
                         .name(confirmed.as_ref().unwrap_or(row))
                         .or(confirmed)

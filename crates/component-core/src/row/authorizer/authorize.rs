@@ -311,7 +311,7 @@ impl Authorizer {
 
     /// The row without its access token, which may be dead, and due for another; a tombstone stays
     /// as it is.
-    fn distrusted(mut self, moment: Moment) -> Self {
+    pub(crate) fn distrusted(mut self, moment: Moment) -> Self {
         if self.standing == Standing::Revoked {
             return self;
         }
