@@ -10,6 +10,9 @@ mod start;
 // WeChat's pushes.
 mod pushes;
 
+// Messages and events of the accounts.
+mod messages;
+
 // The tokens.
 mod getter;
 mod loads;

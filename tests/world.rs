@@ -51,7 +51,7 @@ pub(crate) struct World {
     pub(crate) parts: Parts,
     pub(crate) wire: Wire,
     pub(crate) emulators: Emulators,
-    stream: Mutex<triggers::Stream>,
+    streams: Mutex<Vec<triggers::Stream>>,
 }
 
 /// The authorizer of stories that have only one.
@@ -92,6 +92,8 @@ impl World {
         let parts = Parts {
             dynamodb: wire.through(&emulators.dynamodb),
             secretsmanager: emulators.secretsmanager.clone(),
+            eventbridge: wire.through_events(&emulators.eventbridge),
+            replies: None,
             wechat: connector,
             wechat_url,
             clock: Clock::told(move || Timestamp::from_secs(told.now()), pace),
@@ -102,9 +104,11 @@ impl World {
         let door = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let door_url = format!("http://{}", door.local_addr().unwrap());
         simulator.set_events_url(&format!("{door_url}/wechat/events"));
+        simulator.set_messages_url(&format!("{door_url}/wechat/$APPID$/messages"));
         let router = door::router(functions.clone());
         tokio::spawn(async move { axum::serve(door, router).await });
-        let stream = triggers::Stream::open(emulators.database.clone()).unwrap();
+        let stream = |mapping| triggers::Stream::open(emulators.database.clone(), mapping);
+        let streams = triggers::Mapping::ALL.map(|mapping| stream(mapping).unwrap());
         Self {
             simulator,
             http,
@@ -113,7 +117,7 @@ impl World {
             parts,
             wire,
             emulators,
-            stream: Mutex::new(stream),
+            streams: Mutex::new(streams.into()),
         }
     }
 
@@ -166,9 +170,17 @@ impl World {
         self.sync(&json!({})).await
     }
 
-    /// The new records of the table's stream, as one batch.
+    /// The new records of the table's stream, as one batch, whichever mapping brings them.
     pub(crate) fn next_batch(&self) -> Option<Value> {
-        self.stream.lock().unwrap().next_batch().unwrap()
+        let mut streams = self.streams.lock().unwrap();
+        let batches = streams
+            .iter_mut()
+            .map(|stream| stream.next_batch().unwrap());
+        let records = batches
+            .flatten()
+            .flat_map(|batch| batch["Records"].as_array().unwrap().clone());
+        let records: Vec<Value> = records.collect();
+        (!records.is_empty()).then(|| json!({ "Records": records }))
     }
 
     pub(crate) async fn sync(&self, event: &Value) -> Result<Value, Error> {
@@ -269,6 +281,34 @@ impl World {
         let request = http::Request::post(format!("/wechat/events?{query}"));
         let request = request.body(body.into()).unwrap();
         let response = self.functions.ticket_receiver.handle(request).await;
+        (response.status(), response.into_body())
+    }
+
+    /// What the message receiver answers to a text that WeChat seals now, for an account.
+    pub(crate) async fn message(&self, appid: &str, plain: &str) -> (StatusCode, String) {
+        self.message_sealed(appid, &self.sealed(plain)).await
+    }
+
+    /// What it answers to a push.
+    pub(crate) async fn message_sealed(
+        &self,
+        appid: &str,
+        push: &wechat_simulator::SealedPush,
+    ) -> (StatusCode, String) {
+        self.message_to(&self.functions, appid, push).await
+    }
+
+    /// What the receiver among `functions` answers to a push.
+    pub(crate) async fn message_to(
+        &self,
+        functions: &Functions,
+        appid: &str,
+        push: &wechat_simulator::SealedPush,
+    ) -> (StatusCode, String) {
+        let path = format!("/wechat/{appid}/messages?{}", push.query);
+        let request = http::Request::post(path);
+        let request = request.body(push.body.clone().into()).unwrap();
+        let response = functions.message_receiver.handle(request).await;
         (response.status(), response.into_body())
     }
 

@@ -26,6 +26,9 @@ const MINUTE: Duration = Duration::from_mins(1);
 const CALM: f64 = 0.1;
 const AILING: f64 = 0.5;
 
+/// The share of lives in which customers write to the accounts.
+const WRITING: f64 = 0.5;
+
 /// How many lives, unless `SCHEDULES` says otherwise.
 const SCHEDULES: u64 = 300;
 
@@ -50,9 +53,13 @@ async fn life(simulation: Simulation) {
     }
     tokio::spawn(simulation.clone().run_tickets());
     tokio::spawn(simulation.clone().run_refresher());
+    let writes = chance.happens(WRITING);
     for appid in accounts {
         tokio::spawn(merchant(simulation.clone(), appid, rough));
         tokio::spawn(caller(simulation.clone(), appid, rough));
+        if writes {
+            tokio::spawn(customer(simulation.clone(), appid, rough));
+        }
     }
     tokio::spawn(caller(simulation.clone(), COMPONENT, rough));
     for _run in 0..chance.below(3) {
@@ -76,6 +83,7 @@ async fn life(simulation: Simulation) {
     for appid in accounts {
         simulation.check_settled(appid).await;
     }
+    simulation.check_messages();
 }
 
 /// A life in which nothing fails but what befalls single accounts: the others, who authorized
@@ -158,6 +166,22 @@ async fn caller(simulation: Simulation, whose: &'static str, until: Duration) {
         }
         if let Ok(answer) = simulation.ask(whose, wish).await {
             had = answer["access_token"].as_str().map(str::to_owned);
+        }
+    }
+}
+
+/// A customer who writes to an account now and then, sometimes several times at once.
+async fn customer(simulation: Simulation, appid: &'static str, until: Duration) {
+    let chance = simulation.chance();
+    loop {
+        simulation
+            .sleep(chance.between(Duration::ZERO, until / 4))
+            .await;
+        if simulation.elapsed() > until {
+            return;
+        }
+        for _message in 0..*chance.pick(&[1, 1, 3]) {
+            tokio::spawn(simulation.clone().write_to(appid.to_owned()));
         }
     }
 }

@@ -3,8 +3,8 @@
 //!
 //! Time is tokio's, paused: it jumps to the next moment at which something happens. The database
 //! and WeChat answer within the process. A request that crosses a [`boundary`] may be delayed,
-//! lost, repeated or refused, and its sender may crash. Requests are those to DynamoDB and WeChat,
-//! pushes, and batches of the stream. One [`Chance`] decides it all. So a life depends on its seed
+//! lost, repeated or refused, and its sender may crash. Requests are those to DynamoDB, the event
+//! bus and WeChat, pushes, and batches of the stream. One [`Chance`] decides it all. So a life depends on its seed
 //! alone, and a failed life can be repeated.
 
 use std::collections::VecDeque;
@@ -20,6 +20,7 @@ use wechat_simulator::{Settings, SimClock, Simulator};
 use crate::world::{BEGINNING, HOST};
 
 pub(crate) mod boundary;
+mod bus;
 pub(crate) mod chance;
 pub(crate) mod dynamodb;
 pub(crate) mod ledger;

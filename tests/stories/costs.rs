@@ -37,6 +37,7 @@ async fn opening_connections_costs_a_start_a_second_at_most() {
         credentials: Credentials::new("test", "test", None, None, "test"),
         dynamodb_url: None,
         secretsmanager_url: None,
+        eventbridge_url: None,
         http: http.clone(),
     };
     let wechat = Wechat::new(http, "https://wechat.example", Clock::system()).unwrap();

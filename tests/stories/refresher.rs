@@ -30,7 +30,7 @@ async fn run(world: &World, event: &Value, deadline: Deadline) -> Value {
 }
 
 fn summary(renewed: u64, notices: u64, failed: u64, stopped: Option<&str>) -> Value {
-    json!({ "renewed": renewed, "notices": notices, "failed": failed, "stopped": stopped })
+    json!({ "renewed": renewed, "notices": notices, "delivered": 0, "failed": failed, "stopped": stopped })
 }
 
 #[tokio::test]

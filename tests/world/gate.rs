@@ -58,6 +58,7 @@ struct Aws {
     http: reqwest::Client,
     dynamodb_url: String,
     secretsmanager_url: String,
+    eventbridge_url: String,
 }
 
 const MAX_BODY_LEN: usize = 1024 * 1024;
@@ -69,6 +70,7 @@ impl Gate {
             http: world.http.clone(),
             dynamodb_url: world.emulators.dynamodb_url.clone(),
             secretsmanager_url: world.emulators.secretsmanager_url.clone(),
+            eventbridge_url: world.emulators.eventbridge_url.clone(),
         };
         let watch = Arc::new(Watch::default());
         let router = Router::new()
@@ -160,6 +162,9 @@ fn name(parts: &request::Parts, body: &[u8]) -> Option<String> {
         return path.rsplit('/').next().map(str::to_owned);
     }
     let target = parts.headers.get("x-amz-target")?.to_str().ok()?;
+    if target == "AWSEvents.PutEvents" {
+        return Some("PutEvents".to_owned());
+    }
     let operation = target.strip_prefix("DynamoDB_20120810.")?;
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let pk = ["/Key/pk/S", "/Item/pk/S", "/IndexName"]
@@ -179,6 +184,7 @@ async fn call_aws(State(aws): State<Arc<Aws>>, mut headers: HeaderMap, body: Byt
     let target = target.and_then(|target| target.to_str().ok());
     let url = match target {
         Some(target) if target.starts_with("secretsmanager.") => &aws.secretsmanager_url,
+        Some(target) if target.starts_with("AWSEvents.") => &aws.eventbridge_url,
         _ => &aws.dynamodb_url,
     };
     for name in [header::HOST, header::CONTENT_LENGTH] {

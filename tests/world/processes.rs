@@ -14,6 +14,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use local::emulators::TABLE;
+use local::events::BUS;
 use local::secrets::SECRET;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -24,6 +25,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Function {
     TicketReceiver,
+    MessageReceiver,
     AuthStart,
     AuthCallback,
     AuthorizerSync,
@@ -32,8 +34,9 @@ pub(crate) enum Function {
 }
 
 impl Function {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::TicketReceiver,
+        Self::MessageReceiver,
         Self::AuthStart,
         Self::AuthCallback,
         Self::AuthorizerSync,
@@ -45,6 +48,7 @@ impl Function {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::TicketReceiver => "ticket-receiver",
+            Self::MessageReceiver => "message-receiver",
             Self::AuthStart => "auth-start",
             Self::AuthCallback => "auth-callback",
             Self::AuthorizerSync => "authorizer-sync",
@@ -56,7 +60,7 @@ impl Function {
     /// The `Timeout` in template.yaml; the length of a lease depends on it.
     const fn timeout(self) -> Duration {
         match self {
-            Self::TicketReceiver => Duration::from_secs(5),
+            Self::TicketReceiver | Self::MessageReceiver => Duration::from_secs(5),
             Self::AuthStart | Self::AuthCallback | Self::TokenGetter => Duration::from_secs(25),
             Self::AuthorizerSync | Self::TokenRefresher => Duration::from_mins(15),
         }
@@ -196,8 +200,17 @@ fn command(function: Function, outside: &str, runtime: &str) -> Command {
         .stdout(log())
         .stderr(log())
         .kill_on_drop(true);
-    if function != Function::TicketReceiver {
+    if !matches!(
+        function,
+        Function::TicketReceiver | Function::MessageReceiver
+    ) {
         command.env("WECHAT_API_BASE_URL", outside);
+    }
+    if matches!(
+        function,
+        Function::MessageReceiver | Function::TokenRefresher
+    ) {
+        command.env("EVENT_BUS_NAME", BUS);
     }
     if function == Function::AuthStart {
         command

@@ -55,6 +55,16 @@ impl Wire {
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
+    /// The same for a client of the bus.
+    pub(crate) fn through_events(
+        &self,
+        client: &aws_sdk_eventbridge::Client,
+    ) -> aws_sdk_eventbridge::Client {
+        let inner = client.config().http_client().expect("it has a client");
+        let config = client.config().to_builder().http_client(self.around(inner));
+        aws_sdk_eventbridge::Client::from_conf(config.build())
+    }
+
     /// As [`through`](Self::through), for the HTTP client of any service.
     pub(crate) fn around(&self, inner: SharedHttpClient) -> SharedHttpClient {
         SharedHttpClient::new(WiredClient {

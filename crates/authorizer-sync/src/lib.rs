@@ -2,12 +2,13 @@
 //! the table.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use component_api::id::AuthorizerAppId;
 use component_core::component::Component;
 use component_core::error::Error;
 use component_core::row::authorizer::{Authorizer, Standing};
-use component_core::store::{PendingNotice, notice_key};
+use component_core::store::{PendingNotice, notice_key, release_key};
 use component_core::time::Deadline;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
@@ -23,6 +24,9 @@ pub struct AuthorizerSync {
 /// Notices handled at a time.
 const AT_ONCE: usize = 8;
 
+/// A notice waits for the account's name no longer than this: the daily run asks again.
+const NAMING_TIME: Duration = Duration::from_secs(2);
+
 impl AuthorizerSync {
     /// Handles a batch of the stream if the event has `Records`; reconciles with WeChat's list on
     /// any other object.
@@ -31,9 +35,37 @@ impl AuthorizerSync {
     /// Those of the reconciliation. If records of a batch fail, the answer names them, and the
     /// stream brings them again.
     pub async fn handle(&self, event: &Value, deadline: Deadline) -> Result<Value, Error> {
-        match event.get("Records").and_then(Value::as_array) {
-            Some(records) => Ok(self.settle(records, deadline).await),
-            None => self.reconcile(deadline).await,
+        let Some(records) = event.get("Records").and_then(Value::as_array) else {
+            return self.reconcile(deadline).await;
+        };
+        // Nothing stands before the release check, which waits for seconds.
+        let (mut failed, of_notices) = tokio::join!(
+            self.answer_checks(records, deadline),
+            self.settle(records, deadline)
+        );
+        failed.extend(of_notices);
+        let failures = failed
+            .into_iter()
+            .map(|sequence_number| json!({ "itemIdentifier": sequence_number }));
+        Ok(json!({ "batchItemFailures": failures.collect::<Vec<_>>() }))
+    }
+
+    /// Answers the texts of WeChat's release check; answers the sequence numbers of those that failed.
+    async fn answer_checks<'a>(&self, records: &'a [Value], deadline: Deadline) -> Vec<&'a str> {
+        let mut failed = Vec::new();
+        for (sequence_number, sha256) in inserted(records, release_key) {
+            if let Err(error) = self.answer_check(sha256, deadline).await {
+                error.log("answering the release check");
+                failed.push(sequence_number);
+            }
+        }
+        failed
+    }
+
+    async fn answer_check(&self, sha256: &str, deadline: Deadline) -> Result<(), Error> {
+        match self.component.store.pending_check(sha256).await? {
+            Some(check) => self.component.answer_check(&check, deadline).await,
+            None => Ok(()),
         }
     }
 
@@ -41,16 +73,10 @@ impl AuthorizerSync {
     /// caller holds up no other merchant's; those of one account one after another.
     ///
     /// Source: <https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html>
-    async fn settle(&self, records: &[Value], deadline: Deadline) -> Value {
+    async fn settle<'a>(&self, records: &'a [Value], deadline: Deadline) -> Vec<&'a str> {
         let mut of_account: BTreeMap<AuthorizerAppId, Vec<(&str, PendingNotice)>> = BTreeMap::new();
         let mut failed = Vec::new();
-        for record in records {
-            let text = |path| record.pointer(path).and_then(Value::as_str);
-            let sequence_number = text("/dynamodb/SequenceNumber").unwrap_or_default();
-            let sha256 = text("/dynamodb/Keys/pk/S").and_then(notice_key);
-            let (Some(sha256), Some("INSERT")) = (sha256, text("/eventName")) else {
-                continue;
-            };
+        for (sequence_number, sha256) in inserted(records, notice_key) {
             match self.component.pending_notice(sha256).await {
                 Ok(Some(pending)) => {
                     let appid = pending.notice.authorizer.clone();
@@ -64,6 +90,7 @@ impl AuthorizerSync {
                 }
             }
         }
+        let appids: Vec<_> = of_account.keys().cloned().collect();
         let accounts: Vec<_> = of_account
             .into_values()
             .map(|notices| self.settle_account(notices, deadline))
@@ -73,10 +100,15 @@ impl AuthorizerSync {
             .collect()
             .await;
         failed.extend(accounts.into_iter().flatten());
-        let failures = failed
-            .into_iter()
-            .map(|sequence_number| json!({ "itemIdentifier": sequence_number }));
-        json!({ "batchItemFailures": failures.collect::<Vec<_>>() })
+        // After all of them: no notice waits for another account's name.
+        let describing: Vec<_> = appids
+            .iter()
+            .map(|appid| self.name(appid, deadline))
+            .collect();
+        stream::iter(describing)
+            .for_each_concurrent(AT_ONCE, |described| described)
+            .await;
+        failed
     }
 
     /// Handles the notices of one account; answers the sequence numbers of those that failed.
@@ -87,8 +119,8 @@ impl AuthorizerSync {
     ) -> Vec<&'a str> {
         let mut failed = Vec::new();
         for (sequence_number, pending) in notices {
-            match self.settle_one(pending, deadline).await {
-                Ok(()) => {}
+            match self.component.settle(pending, deadline).await {
+                Ok(_authorizer) => {}
                 // Asked at once again, WeChat tells no more: the refresher asks its list.
                 Err(error @ Error::Untold { .. }) => error.warn("a notice that waits for the list"),
                 Err(error) => {
@@ -100,14 +132,16 @@ impl AuthorizerSync {
         failed
     }
 
-    async fn settle_one(&self, pending: PendingNotice, deadline: Deadline) -> Result<(), Error> {
-        let appid = self.component.settle(pending, deadline).await?;
-        let row = self.component.store.authorizer(&appid).await?;
+    /// Asks for the name of an account that has none, for a short while.
+    async fn name(&self, appid: &AuthorizerAppId, deadline: Deadline) {
         let now = self.component.clock.now();
-        if row.standing == Standing::Authorized && row.wants_a_name(now) {
-            self.describe(&row, deadline).await;
+        match self.component.store.authorizer(appid).await {
+            Ok(row) if row.standing == Standing::Authorized && row.wants_a_name(now) => {
+                self.describe(&row, deadline.or_after(NAMING_TIME)).await;
+            }
+            Ok(_) => {}
+            Err(error) => error.warn("reading an account without a name"),
         }
-        Ok(())
     }
 
     /// Asks for the account's name, without which everything works: WeChat refuses it for some
@@ -117,4 +151,19 @@ impl AuthorizerSync {
             tracing::warn!(authorizer_appid = %row.appid, reference = row.reference(), "no name for this authorizer: {error}");
         }
     }
+}
+
+/// The new rows among the records of a batch whose keys have `identity`: sequence number and
+/// identity.
+fn inserted<'a>(
+    records: &'a [Value],
+    identity: impl Fn(&'a str) -> Option<&'a str>,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    records.iter().filter_map(move |record| {
+        let text = |path| record.pointer(path).and_then(Value::as_str);
+        let identity = text("/dynamodb/Keys/pk/S").and_then(&identity)?;
+        let is_new = text("/eventName") == Some("INSERT");
+        let sequence_number = text("/dynamodb/SequenceNumber").unwrap_or_default();
+        is_new.then_some((sequence_number, identity))
+    })
 }

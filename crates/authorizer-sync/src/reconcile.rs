@@ -177,7 +177,7 @@ impl AuthorizerSync {
                         Due::Authorizer(appid) if !listed.contains(&appid.number()) => {
                             absent.insert(appid);
                         }
-                        Due::Authorizer(_) | Due::Notice(_) => {}
+                        Due::Authorizer(_) | Due::Notice(_) | Due::Message(_) => {}
                     }
                 }
                 match page.next {

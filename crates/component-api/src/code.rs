@@ -25,6 +25,8 @@ pub enum Code {
     WechatUnavailable,
     /// The table or the secret could not be reached.
     StoreUnavailable,
+    /// The event bus did not take an event. Only in log lines.
+    BusUnavailable,
     /// The stack's configuration is wrong. Only in log lines.
     Misconfigured,
     /// A push was not accepted. Only in log lines.
@@ -32,7 +34,7 @@ pub enum Code {
 }
 
 impl Code {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::InvalidRequest,
         Self::UnknownAuthorizer,
         Self::AuthorizationRevoked,
@@ -42,6 +44,7 @@ impl Code {
         Self::WechatRejected,
         Self::WechatUnavailable,
         Self::StoreUnavailable,
+        Self::BusUnavailable,
         Self::Misconfigured,
         Self::PushRefused,
     ];
@@ -58,6 +61,7 @@ impl Code {
             Self::WechatRejected => "wechat_rejected",
             Self::WechatUnavailable => "wechat_unavailable",
             Self::StoreUnavailable => "store_unavailable",
+            Self::BusUnavailable => "bus_unavailable",
             Self::Misconfigured => "misconfigured",
             Self::PushRefused => "push_refused",
         }

@@ -1,4 +1,4 @@
-//! The two AWS services and how their clients are made.
+//! The AWS services and how their clients are made.
 
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ pub struct Aws {
     pub dynamodb_url: Option<String>,
     /// `AWS_ENDPOINT_URL_SECRETS_MANAGER` or `AWS_ENDPOINT_URL`: an emulator.
     pub secretsmanager_url: Option<String>,
+    /// `AWS_ENDPOINT_URL_EVENTBRIDGE` or `AWS_ENDPOINT_URL`: an emulator.
+    pub eventbridge_url: Option<String>,
     /// The connector to call through.
     pub http: SharedHttpConnector,
 }
@@ -61,6 +63,7 @@ impl Aws {
             ),
             dynamodb_url: endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
             secretsmanager_url: endpoint("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
+            eventbridge_url: endpoint("AWS_ENDPOINT_URL_EVENTBRIDGE"),
             http: http::connector(client),
         })
     }
@@ -91,20 +94,46 @@ impl Aws {
         aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
 
+    /// A client of EventBridge. It tries each call once: what the bus does not take is kept in the
+    /// table, and a second try after an answer that was lost would deliver twice.
+    pub fn eventbridge(&self) -> aws_sdk_eventbridge::Client {
+        let mut config = aws_sdk_eventbridge::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(self.region.clone()))
+            .credentials_provider(self.credentials.clone())
+            .http_client(self.http_client())
+            .timeout_config(timeouts())
+            .retry_config(RetryConfig::disabled());
+        config.set_endpoint_url(self.eventbridge_url.clone());
+        aws_sdk_eventbridge::Client::from_conf(config.build())
+    }
+
+    /// Opens a connection to EventBridge, as [`Aws::warm_dynamodb`] does to DynamoDB.
+    pub async fn warm_eventbridge(&self) {
+        let url = self.eventbridge_url.clone();
+        let url = url.unwrap_or_else(|| self.regional("events"));
+        http::open(&self.http, &url).await;
+    }
+
     /// Opens a connection to DynamoDB, so that the first call finds one. Its address answers a bare
     /// GET, which names no operation. A failure is left to the first call, after a second at most.
     pub async fn warm_dynamodb(&self) {
+        let url = self.dynamodb_url.clone();
+        let url = url.unwrap_or_else(|| self.regional("dynamodb"));
+        http::open(&self.http, &url).await;
+    }
+
+    fn regional(&self, service: &str) -> String {
         let suffix = if self.region.starts_with("cn-") {
             ".cn"
         } else {
             ""
         };
-        let regional = || format!("https://dynamodb.{}.amazonaws.com{suffix}", self.region);
-        let url = self.dynamodb_url.clone().unwrap_or_else(regional);
-        http::open(&self.http, &url).await;
+        format!("https://{service}.{}.amazonaws.com{suffix}", self.region)
     }
 
-    fn http_client(&self) -> SharedHttpClient {
+    /// What a client of another service calls through.
+    pub fn http_client(&self) -> SharedHttpClient {
         let http = self.http.clone();
         http_client_fn(move |_settings, _components| http.clone())
     }

@@ -10,6 +10,7 @@ use crate::wechat::Wechat;
 
 pub mod exchange;
 pub mod recovery;
+pub mod release_check;
 pub mod streak;
 
 pub mod authorizer_token;

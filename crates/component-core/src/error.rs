@@ -67,6 +67,9 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The event bus did not take an event, or its answer got lost.
+    #[error("the event bus did not take an event")]
+    Bus(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The secret could not be fetched, or a function that has started without it finds no version
     /// that is well-formed.
     #[error("cannot read the component's secret")]
@@ -129,6 +132,7 @@ impl Error {
             },
             Self::Busy(_) | Self::Untold { .. } => Code::WechatUnavailable,
             Self::Store { .. } | Self::Secret(_) => Code::StoreUnavailable,
+            Self::Bus(_) => Code::BusUnavailable,
             Self::Config(_) => Code::Misconfigured,
         }
     }
@@ -148,7 +152,7 @@ impl Error {
             | Self::Remembered(_)
             | Self::Untold { .. }
             | Self::Wechat(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Store { .. } | Self::Secret(_) | Self::Config(_) => {
+            Self::Bus(_) | Self::Store { .. } | Self::Secret(_) | Self::Config(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         }
@@ -186,7 +190,7 @@ impl Error {
                 Some(refused) => refused.advice(),
                 None => unanswered(error.endpoint),
             },
-            Self::NoVerifyTicket | Self::Store { .. } | Self::Secret(_) => {
+            Self::NoVerifyTicket | Self::Store { .. } | Self::Bus(_) | Self::Secret(_) => {
                 advice_of(self.code()).to_owned()
             }
             Self::Config(what) => format!("correct the configuration: {what}"),
@@ -213,6 +217,7 @@ impl Error {
             | Self::CodeSpent
             | Self::Busy(_)
             | Self::Untold { .. }
+            | Self::Bus(_)
             | Self::Store { .. } => false,
         }
     }
@@ -310,6 +315,9 @@ const fn advice_of(code: Code) -> &'static str {
         Code::StoreUnavailable => {
             "try again; if it lasts, the stack's log says why its table or its secret cannot be read"
         }
+        Code::BusUnavailable => {
+            "nothing; what the event bus did not take is kept and delivered within minutes"
+        }
         Code::Misconfigured => "look for the configuration that the stack's log names as wrong",
         Code::InvalidRequest => "correct the request",
         Code::UnknownAuthorizer | Code::AuthorizationRevoked | Code::ReauthorizationRequired => {
@@ -370,6 +378,7 @@ mod tests {
         check(&Error::Busy("this token"), "wechat_unavailable", 503, false);
         check(&Error::NoVerifyTicket, "no_verify_ticket", 503, true);
         check(&store(), "store_unavailable", 500, false);
+        check(&Error::Bus("no".into()), "bus_unavailable", 500, false);
         check(&Error::Secret("no".into()), "store_unavailable", 500, true);
         check(&misconfigured(), "misconfigured", 500, true);
     }

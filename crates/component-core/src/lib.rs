@@ -9,6 +9,7 @@
 // Nouns. No I/O, no clock.
 pub mod digest;
 pub mod query;
+pub mod release_check;
 pub mod time;
 pub mod token;
 
@@ -20,6 +21,7 @@ pub mod row;
 
 // I/O.
 pub mod aws;
+pub mod bus;
 pub mod chance;
 pub mod credentials;
 pub mod http;

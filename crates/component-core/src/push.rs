@@ -11,9 +11,12 @@ pub mod signature;
 
 mod envelope;
 mod fields;
+pub mod message;
 pub mod notice;
+pub mod reply;
 
-use cipher::AesKey;
+use cipher::{AesKey, Plain};
+use message::OpenedMessage;
 use notice::Notice;
 
 /// What seals and opens pushes: the component's id, push token and AES key, as WeChat's console
@@ -28,9 +31,9 @@ pub struct PushKeys {
     pub aes_key: AesKey,
 }
 
-/// A request to the auth-event URL, not yet verified.
+/// A request to the auth-event URL or to a message URL, not yet verified.
 ///
-/// Its fields must not be logged: only what [`SealedPush::open`] returns is WeChat's.
+/// Its fields must not be logged: only what is opened is WeChat's.
 pub struct SealedPush<'a> {
     seal: signature::Seal<'a>,
     body: &'a [u8],
@@ -78,6 +81,24 @@ impl<'a> SealedPush<'a> {
     /// [`PushError::Unsigned`] if the signature does not match, [`PushError::Unreadable`] only if
     /// it does.
     pub fn open(&self, keys: &PushKeys) -> Result<OpenedPush, PushError> {
+        let plain = self.open_frame(keys)?;
+        let sealed_at = self.seal.sealed_at();
+        let notice = Notice::parse(plain.message(), &keys.component_appid, sealed_at)
+            .map_err(|_doctype| PushError::Unreadable)?;
+        let sha256 = crate::digest::sha256_hex(plain.message());
+        Ok(OpenedPush { notice, sha256 })
+    }
+
+    /// The same for a push to the message URL of an authorizer.
+    ///
+    /// # Errors
+    /// As [`SealedPush::open`].
+    pub fn open_message(&self, keys: &PushKeys) -> Result<OpenedMessage, PushError> {
+        let plain = self.open_frame(keys)?;
+        OpenedMessage::read(plain.message()).map_err(|_doctype| PushError::Unreadable)
+    }
+
+    fn open_frame(&self, keys: &PushKeys) -> Result<Plain, PushError> {
         let encrypt = envelope::find_encrypt(self.body);
         if !self.seal.matches(keys.token.expose_secret(), encrypt) {
             return Err(PushError::Unsigned);
@@ -91,11 +112,7 @@ impl<'a> SealedPush<'a> {
         if plain.appid() != keys.component_appid.as_str().as_bytes() {
             return Err(PushError::Unreadable);
         }
-        let sealed_at = self.seal.sealed_at();
-        let notice = Notice::parse(plain.message(), &keys.component_appid, sealed_at)
-            .map_err(|_doctype| PushError::Unreadable)?;
-        let sha256 = crate::digest::sha256_hex(plain.message());
-        Ok(OpenedPush { notice, sha256 })
+        Ok(plain)
     }
 }
 

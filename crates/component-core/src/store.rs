@@ -17,15 +17,19 @@ mod component_token;
 mod due;
 mod item;
 mod key;
+mod messages;
 mod notices;
 mod preauths;
+mod releases;
 mod starts;
 mod ticket;
 
 pub(crate) use codes::CodeClaim;
 pub use due::{Due, DuePage};
-pub use key::{DUE_SHARDS, PERISHABLE_SHARDS, notice_key};
+pub use key::{DUE_SHARDS, PERISHABLE_SHARDS, notice_key, release_key};
+pub use messages::{KeptMessage, MessageClaim};
 pub use notices::PendingNotice;
+pub use releases::PendingCheck;
 pub use starts::{Start, StartCheck, State};
 pub use ticket::{StoredTicket, TicketPut, TicketWatch};
 

@@ -12,7 +12,7 @@ use crate::config::Misconfigured;
 use crate::http;
 use crate::row::Issued;
 use crate::time::{Clock, Deadline};
-use crate::token::{ComponentAccessToken, Secret, VerifyTicket};
+use crate::token::{AuthorizerAccessToken, ComponentAccessToken, Secret, VerifyTicket};
 
 pub mod answer;
 pub mod error;
@@ -126,12 +126,37 @@ impl Wechat {
         })
     }
 
+    /// Sends a text from an account to a customer who has written to it.
+    ///
+    /// Source: <https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/operation/thirdparty/releases_instructions.html>
+    ///
+    /// # Errors
+    /// [`WechatError`].
+    pub async fn send_text(
+        &self,
+        token: &Secret<AuthorizerAccessToken>,
+        openid: &str,
+        content: &str,
+        deadline: Deadline,
+    ) -> Result<(), WechatError> {
+        let body = json!({
+            "touser": openid,
+            "msgtype": "text",
+            "text": { "content": content },
+        });
+        let sent = |_: &Answer| Some(());
+        let token = Some(token.expose());
+        self.call(Endpoint::SendMessage, token, &body, deadline, sent)
+            .await?;
+        Ok(())
+    }
+
     /// Calls an endpoint until it answers, WeChat refuses, the tries are used up or the deadline has
     /// come. What `given` does not find in an answer was not answered.
     async fn call<T>(
         &self,
         endpoint: Endpoint,
-        token: Option<&Secret<ComponentAccessToken>>,
+        token: Option<&str>,
         body: &Value,
         deadline: Deadline,
         given: impl Fn(&Answer) -> Option<T>,
@@ -164,17 +189,16 @@ impl Wechat {
     async fn try_call(
         &self,
         endpoint: Endpoint,
-        token: Option<&Secret<ComponentAccessToken>>,
+        token: Option<&str>,
         body: &Value,
         deadline: Deadline,
     ) -> Result<Answer, WechatError> {
         let fault = |fault| WechatError::new(endpoint, fault);
-        // The old name of the parameter: every page and every SDK ever written for these endpoints knows it.
+        let (path, token_name) = endpoint.address();
         let mut url = self.base.clone();
-        url.set_path(&format!("/cgi-bin/component/{endpoint}"));
+        url.set_path(&path);
         if let Some(token) = token {
-            url.query_pairs_mut()
-                .append_pair("component_access_token", token.expose());
+            url.query_pairs_mut().append_pair(token_name, token);
         }
         let timeout = CALL_TIMEOUT.min(deadline.remaining());
         let response = http::post_json(&self.http, url.as_str(), body.to_string(), timeout)

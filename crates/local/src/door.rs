@@ -27,6 +27,7 @@ pub fn router(functions: Arc<Functions>) -> Router {
     Router::new()
         .route("/", get(home))
         .route("/wechat/events", post(events))
+        .route("/wechat/{authorizer_appid}/messages", post(messages))
         .route(START_PATH, get(start).post(start))
         .route("/auth/callback", get(callback))
         .route("/_local/token", post(token))
@@ -50,6 +51,17 @@ async fn events(
 ) -> Result<Response<Body>, StatusCode> {
     let answer = match door::request(event(request).await?) {
         Ok(request) => functions.ticket_receiver.handle(request).await,
+        Err(no_request) => no_request.answer(),
+    };
+    Ok(answer.map(Body::from))
+}
+
+async fn messages(
+    State(functions): State<Arc<Functions>>,
+    request: Request<Body>,
+) -> Result<Response<Body>, StatusCode> {
+    let answer = match door::request(event(request).await?) {
+        Ok(request) => functions.message_receiver.handle(request).await,
         Err(no_request) => no_request.answer(),
     };
     Ok(answer.map(Body::from))

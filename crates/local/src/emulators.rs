@@ -1,4 +1,4 @@
-//! What AWS keeps: the table and the secret.
+//! What AWS keeps: the table, the secret and the bus.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::types::{
     TimeToLiveSpecification,
 };
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
+use axum::Router;
 use component_core::aws::Aws;
 use dynoxide::Database;
 use serde_json::json;
@@ -17,6 +18,7 @@ use tokio::net::TcpListener;
 use wechat_simulator::{Settings, SimClock};
 
 use crate::Error;
+use crate::events::EventBus;
 use crate::secrets::SecretsManager;
 
 /// The name of the table.
@@ -49,6 +51,12 @@ pub struct Emulators {
     pub secretsmanager_url: String,
     /// The real SDK on it.
     pub secretsmanager: aws_sdk_secretsmanager::Client,
+    /// The bus, to be looked at.
+    pub bus: EventBus,
+    /// Where it is served.
+    pub eventbridge_url: String,
+    /// The real SDK on it.
+    pub eventbridge: aws_sdk_eventbridge::Client,
 }
 
 impl Emulators {
@@ -71,14 +79,15 @@ impl Emulators {
         let dynamodb_url = format!("http://{}", listener.local_addr()?);
         tokio::spawn(dynoxide::server::serve_on(listener, database.clone()));
         let secrets = SecretsManager::new(secret(settings), clock);
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let secretsmanager_url = format!("http://{}", listener.local_addr()?);
-        tokio::spawn(axum::serve(listener, secrets.router()).into_future());
+        let secretsmanager_url = serve(secrets.router()).await?;
+        let bus = EventBus::default();
+        let eventbridge_url = serve(bus.service()).await?;
         let aws = Aws {
             region: REGION.to_owned(),
             credentials: Credentials::new("local", "local", None, None, "local"),
             dynamodb_url: Some(dynamodb_url.clone()),
             secretsmanager_url: Some(secretsmanager_url.clone()),
+            eventbridge_url: Some(eventbridge_url.clone()),
             http: http.clone(),
         };
         let dynamodb = aws.dynamodb();
@@ -92,6 +101,9 @@ impl Emulators {
             secrets,
             secretsmanager_url,
             secretsmanager: aws.secretsmanager(),
+            bus,
+            eventbridge_url,
+            eventbridge: aws.eventbridge(),
         })
     }
 
@@ -146,6 +158,14 @@ impl Emulators {
     }
 }
 
+/// Serves a router on a free port; answers its address.
+async fn serve(router: Router) -> Result<String, Error> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    tokio::spawn(axum::serve(listener, router).into_future());
+    Ok(url)
+}
+
 fn times<const N: usize>(
     row: &HashMap<String, AttributeValue>,
     names: [&'static str; N],
@@ -194,7 +214,7 @@ async fn create_table(dynamodb: &aws_sdk_dynamodb::Client) -> Result<(), Error> 
         );
     let stream = StreamSpecification::builder()
         .stream_enabled(true)
-        .stream_view_type(StreamViewType::NewImage);
+        .stream_view_type(StreamViewType::KeysOnly);
     dynamodb
         .create_table()
         .table_name(TABLE)

@@ -1,4 +1,4 @@
-//! The six functions, wired as their own `main.rs` does it.
+//! The seven functions, wired as their own `main.rs` does it.
 
 use std::time::Duration;
 
@@ -6,24 +6,30 @@ use auth_callback::AuthCallback;
 use auth_start::{AuthStart, Pages, ReturnOrigins};
 use authorizer_sync::AuthorizerSync;
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
+use component_core::bus::Bus;
 use component_core::component::Component;
 use component_core::credentials::Vault;
 use component_core::store::Store;
 use component_core::time::Clock;
 use component_core::wechat::Wechat;
 use merchant_pages::brand::Brand;
+use message_receiver::{Accounts, MessageReceiver, ReplyFunction};
 use ticket_receiver::TicketReceiver;
 use token_getter::TokenGetter;
 use token_refresher::TokenRefresher;
 
 use crate::Error;
 use crate::emulators::TABLE;
+use crate::events::BUS;
+use crate::reply::SharedReplies;
 use crate::secrets::SECRET;
 
 /// An instance of each function.
 pub struct Functions {
     /// `POST /wechat/events`.
     pub ticket_receiver: TicketReceiver,
+    /// `POST /wechat/{authorizer_appid}/messages`.
+    pub message_receiver: MessageReceiver,
     /// `/auth/start`.
     pub auth_start: AuthStart,
     /// `/auth/callback`.
@@ -43,6 +49,10 @@ pub struct Parts {
     pub dynamodb: aws_sdk_dynamodb::Client,
     /// A client of Secrets Manager.
     pub secretsmanager: aws_sdk_secretsmanager::Client,
+    /// A client of EventBridge.
+    pub eventbridge: aws_sdk_eventbridge::Client,
+    /// The vendor's function that may reply to messages.
+    pub replies: Option<SharedReplies>,
     /// The way to WeChat.
     pub wechat: SharedHttpConnector,
     /// WeChat: its API and its pages.
@@ -82,6 +92,7 @@ impl Functions {
                 store: store(),
                 clock: parts.clock.clone(),
             },
+            message_receiver: message_receiver(parts).await?,
             auth_start: AuthStart {
                 component: component().await?,
                 pages: Pages::new(&parts.wechat_url, &parts.wechat_url)?,
@@ -97,6 +108,7 @@ impl Functions {
             },
             token_refresher: TokenRefresher {
                 component: component().await?,
+                bus: bus(parts),
             },
             token_getter: TokenGetter {
                 component: with(Vault::on_demand(
@@ -107,4 +119,21 @@ impl Functions {
             },
         })
     }
+}
+
+fn bus(parts: &Parts) -> Bus {
+    Bus::new(parts.eventbridge.clone(), BUS.to_owned())
+}
+
+async fn message_receiver(parts: &Parts) -> Result<MessageReceiver, Error> {
+    let (secrets, clock) = (parts.secretsmanager.clone(), parts.clock.clone());
+    let replies = parts.replies.clone();
+    Ok(MessageReceiver {
+        vault: Vault::open(secrets, SECRET.to_owned(), clock.clone()).await?,
+        store: Store::new(parts.dynamodb.clone(), TABLE.to_owned()),
+        bus: bus(parts),
+        replies: replies.map(|function| Box::new(function) as Box<dyn ReplyFunction>),
+        accounts: Accounts::default(),
+        clock,
+    })
 }

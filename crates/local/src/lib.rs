@@ -1,17 +1,22 @@
 //! Every function in one process, on embedded parts, with a simulated WeChat.
 //!
 //! [`emulators`] are what AWS keeps: a DynamoDB over HTTP, so that the real SDK and the real
-//! expressions run, and the secret, which [`secrets`] answers for. [`functions`] are the six
-//! handlers, wired as their own `main.rs` does it. [`door`] is the API Gateway in front of them,
-//! [`triggers`] the stream and the schedules behind. `story` plays a whole life without a person.
+//! expressions run, the secret, which [`secrets`] answers for, and the bus, for which [`events`]
+//! does. [`functions`] are the seven handlers, wired as their own `main.rs` does it; [`reply`] is the
+//! vendor's, if there is one. [`door`] is the API Gateway in front of them,
+//! [`triggers`] the stream and the schedules behind. `story` plays a whole life without a person,
+//! [`release_check`] WeChat's.
 
 pub mod emulators;
+pub mod events;
 pub mod functions;
+pub mod reply;
 pub mod secrets;
 
 pub mod door;
 pub mod triggers;
 
+pub mod release_check;
 pub mod story;
 
 /// An error that ends the program, or a test.

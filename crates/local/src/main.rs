@@ -12,14 +12,17 @@ use component_core::http;
 use component_core::time::{Clock, Timestamp};
 use local::emulators::Emulators;
 use local::functions::{Functions, Parts};
+use local::release_check;
+use local::reply::{ReplyUrl, SharedReplies};
 use local::story::Story;
-use local::triggers::Stream;
+use local::triggers::{Mapping, Stream};
 use local::{Error, door};
 use merchant_pages::brand::{Accent, Brand, LogoUrl, VendorName};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
+use url::Url;
 use wechat_simulator::{DEMO_APPIDS, Settings, SimClock, Simulator};
 
 /// A WeChat third-party platform on this machine: every function, the table, the secret, and a
@@ -56,9 +59,16 @@ struct Options {
     /// secret.
     #[arg(long)]
     link_signing_key: Option<String>,
+    /// Post each message to this address, which may answer a passive reply: the same JSON that the
+    /// reply function of a stack gets and answers.
+    #[arg(long)]
+    reply_url: Option<Url>,
     /// Play the whole story without a person, on free ports, and exit.
-    #[arg(long, conflicts_with_all = ["data", "link_signing_key"])]
+    #[arg(long, conflicts_with_all = ["data", "link_signing_key", "reply_url"])]
     once: bool,
+    /// Have WeChat play its release check (全网发布检测) on free ports, print its report, and exit.
+    #[arg(long, conflicts_with_all = ["data", "once", "speed"])]
+    release_check: bool,
 }
 
 #[tokio::main]
@@ -66,7 +76,7 @@ async fn main() -> ExitCode {
     let options = Options::parse();
     let clock = SimClock::system(options.speed);
     // The database logs each refused condition, and a refused condition decides every lease.
-    let level = if options.once {
+    let level = if options.once || options.release_check {
         "off"
     } else {
         "info,dynoxide=off"
@@ -90,7 +100,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: &Options, clock: SimClock) -> Result<ExitCode, Error> {
-    let (port, wechat_port) = if options.once {
+    let (port, wechat_port) = if options.once || options.release_check {
         (0, 0)
     } else {
         (options.port, options.wechat_port)
@@ -106,15 +116,18 @@ async fn run(options: &Options, clock: SimClock) -> Result<ExitCode, Error> {
     };
     let simulator = Simulator::new(settings.clone(), clock.clone());
     simulator.set_events_url(&format!("{app_url}/wechat/events"));
+    simulator.set_messages_url(&format!("{app_url}/wechat/$APPID$/messages"));
     tokio::spawn(simulator.clone().serve(wechat));
 
     let http = http::client()?;
     let connector = http::connector(http.clone());
     let emulators = emulators(&connector, &settings, &clock, options).await?;
-    let parts = parts(&emulators, connector, &wechat_url, &clock, options);
+    let parts = parts(&emulators, &http, &wechat_url, &clock, options);
     let functions = Arc::new(Functions::start(&parts).await?);
-    let stream = Stream::open(emulators.database.clone())?;
-    let served = tokio::spawn(axum::serve(app, door::router(functions.clone())).into_future());
+    let stream = |mapping| Stream::open(emulators.database.clone(), mapping);
+    let (stream, checks) = (stream(Mapping::Notices)?, stream(Mapping::Checks)?);
+    let router = door::router(functions.clone()).merge(emulators.bus.pages());
+    let served = tokio::spawn(axum::serve(app, router).into_future());
 
     let story = Story {
         http,
@@ -123,9 +136,13 @@ async fn run(options: &Options, clock: SimClock) -> Result<ExitCode, Error> {
         clock,
         functions,
         stream,
+        checks,
     };
     if options.once {
         return Ok(story.play().await);
+    }
+    if options.release_check {
+        return release_check::play(story).await;
     }
     panel(&story.app_url, &wechat_url, &settings, options)?;
     story.goes_on_by_itself();
@@ -154,7 +171,7 @@ async fn emulators(
 
 fn parts(
     emulators: &Emulators,
-    connector: SharedHttpConnector,
+    http: &reqwest::Client,
     wechat_url: &str,
     clock: &SimClock,
     options: &Options,
@@ -163,7 +180,12 @@ fn parts(
     Parts {
         dynamodb: emulators.dynamodb.clone(),
         secretsmanager: emulators.secretsmanager.clone(),
-        wechat: connector,
+        eventbridge: emulators.eventbridge.clone(),
+        replies: options
+            .reply_url
+            .as_ref()
+            .map(|url| reply_function(http, url)),
+        wechat: http::connector(http.clone()),
         wechat_url: wechat_url.to_owned(),
         clock: Clock::told(move || Timestamp::from_secs(told.now()), options.speed),
         return_origins: options.return_origin.clone(),
@@ -173,6 +195,13 @@ fn parts(
             accent: options.vendor_accent_color.unwrap_or_default(),
         },
     }
+}
+
+fn reply_function(http: &reqwest::Client, url: &Url) -> SharedReplies {
+    SharedReplies(Arc::new(ReplyUrl {
+        http: http.clone(),
+        url: url.clone(),
+    }))
 }
 
 async fn bind(port: u16, option: &str) -> Result<TcpListener, Error> {
@@ -212,7 +241,7 @@ fn panel(app: &str, wechat: &str, settings: &Settings, options: &Options) -> Res
 
   微信开放平台控制台中填写 · as pasted into WeChat's console
     授权事件接收 URL       {app}/wechat/events
-    消息与事件接收 URL     {app}/wechat/$APPID$/messages   (尚未提供 not served yet)
+    消息与事件接收 URL     {app}/wechat/$APPID$/messages
     授权发起页域名         {host}
 
   接下来 · what next

@@ -25,8 +25,10 @@ pub struct Story {
     pub clock: SimClock,
     /// The functions behind the stream and the schedules.
     pub functions: Arc<Functions>,
-    /// The table's stream.
+    /// The table's stream of notices.
     pub stream: Stream,
+    /// The table's stream of the release check's texts.
+    pub checks: Stream,
 }
 
 /// What a step saw, or why it was wrong.
@@ -36,7 +38,9 @@ impl Story {
     /// Runs WeChat's pushes, the stream and the schedules in the background, for a person who plays
     /// it by hand.
     pub fn goes_on_by_itself(self) {
-        tokio::spawn(triggers::run_stream(self.functions.clone(), self.stream));
+        for stream in [self.stream, self.checks] {
+            tokio::spawn(triggers::run_stream(self.functions.clone(), stream));
+        }
         tokio::spawn(triggers::run_schedules(self.functions, self.clock));
         tokio::spawn(async move { self.simulator.run_ticket_pushes().await });
     }

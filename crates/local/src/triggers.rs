@@ -29,18 +29,44 @@ const POLL: Duration = Duration::from_millis(200);
 /// As the event source mapping does it: a batch that fails this often is left to the refresher.
 const MAX_TRIES: u32 = 3;
 
-/// The table's stream, read from its beginning.
+/// What an event source mapping brings to the sync: the new rows of some kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mapping {
+    /// Notices of authorizations.
+    Notices,
+    /// What must not wait for them: the release check's texts.
+    Checks,
+}
+
+/// The table's stream, read from its beginning, as a mapping brings it.
 pub struct Stream {
     database: Database,
     iterator: String,
+    mapping: Mapping,
+}
+
+impl Mapping {
+    /// Every mapping of the template.
+    pub const ALL: [Self; 2] = [Self::Notices, Self::Checks];
+
+    /// Its filter.
+    fn takes(self, record: &Value) -> bool {
+        let text = |path| record.pointer(path).and_then(Value::as_str);
+        let prefix = match self {
+            Self::Notices => "notice#",
+            Self::Checks => "release#",
+        };
+        text("/eventName") == Some("INSERT")
+            && text("/dynamodb/Keys/pk/S").is_some_and(|pk| pk.starts_with(prefix))
+    }
 }
 
 impl Stream {
-    /// The stream of the table in `database`.
+    /// The stream of the table in `database`, as `mapping` brings it.
     ///
     /// # Errors
     /// If the table has none.
-    pub fn open(database: Database) -> Result<Self, Error> {
+    pub fn open(database: Database, mapping: Mapping) -> Result<Self, Error> {
         let streams = database.list_streams(ListStreamsRequest {
             table_name: Some(TABLE.to_owned()),
             ..ListStreamsRequest::default()
@@ -59,11 +85,14 @@ impl Stream {
             sequence_number: None,
         })?;
         let iterator = iterator.shard_iterator.ok_or("the shard has no iterator")?;
-        Ok(Self { database, iterator })
+        Ok(Self {
+            database,
+            iterator,
+            mapping,
+        })
     }
 
-    /// What has come since the last batch, as the event source mapping would bring it: new notices
-    /// only.
+    /// What has come since the last batch.
     ///
     /// # Errors
     /// If the stream cannot be read.
@@ -76,24 +105,17 @@ impl Stream {
             self.iterator = next;
         }
         let records = serde_json::to_value(&read.records)?;
-        let notices: Vec<&Value> = records
+        let taken: Vec<&Value> = records
             .as_array()
             .into_iter()
             .flatten()
-            .filter(|record| is_new_notice(record))
+            .filter(|record| self.mapping.takes(record))
             .collect();
-        Ok((!notices.is_empty()).then(|| json!({ "Records": notices })))
+        Ok((!taken.is_empty()).then(|| json!({ "Records": taken })))
     }
 }
 
-/// The filter of the event source mapping.
-fn is_new_notice(record: &Value) -> bool {
-    let text = |path| record.pointer(path).and_then(Value::as_str);
-    text("/eventName") == Some("INSERT")
-        && text("/dynamodb/Keys/pk/S").is_some_and(|pk| pk.starts_with("notice#"))
-}
-
-/// Brings the stream's notices to the authorizer sync, for ever.
+/// Brings what a stream has to the authorizer sync, for ever.
 pub async fn run_stream(functions: Arc<Functions>, mut stream: Stream) {
     let real = Clock::system();
     loop {

@@ -1,8 +1,10 @@
-//! due -> renew: keeps every token fresh, handles notices that the stream left over, and watches
-//! the ticket pushes.
+//! due -> renew: keeps every token fresh, handles notices that the stream left over, delivers what
+//! the bus has not taken, and watches the ticket pushes.
 
 use std::ops::Range;
+use std::time::Duration;
 
+use component_core::bus::Bus;
 use component_core::component::Component;
 use component_core::component::authorizer_token::Obtained;
 use component_core::component::lease::RENEWAL_TIME;
@@ -24,7 +26,12 @@ use run::{Run, Stop};
 pub struct TokenRefresher {
     /// The table and WeChat.
     pub component: Component,
+    /// Where what was kept goes.
+    pub bus: Bus,
 }
+
+/// The bus answers within milliseconds.
+const BUS_TIME: Duration = Duration::from_secs(3);
 
 /// Rows handled at a time: each waits for WeChat most of the time.
 const AT_ONCE: usize = 8;
@@ -111,6 +118,16 @@ impl TokenRefresher {
                     Err(error) => run.failed(appid.as_str(), &error, now),
                 }
             }
+            Due::Message(id) => {
+                if !run.delivers(deadline) {
+                    return;
+                }
+                match self.deliver(&id, deadline).await {
+                    Ok(true) => run.delivered(),
+                    Ok(false) => {}
+                    Err(error) => run.undelivered(&error),
+                }
+            }
             Due::Notice(sha256) => {
                 if !run.has_time(deadline) {
                     return;
@@ -128,6 +145,21 @@ impl TokenRefresher {
                 }
             }
         }
+    }
+
+    /// Puts a message on the bus that its receiver could not put there; whether there was one.
+    async fn deliver(&self, id: &str, deadline: Deadline) -> Result<bool, Error> {
+        let store = &self.component.store;
+        let Some(kept) = store.kept_message(id).await? else {
+            return Ok(false);
+        };
+        if let Err(error) = self.bus.put(&kept.event, deadline.or_after(BUS_TIME)).await {
+            let until = self.component.clock.now() + kept.backoff();
+            store.postpone_message(id, until).await?;
+            return Err(error);
+        }
+        store.finish_message(id).await?;
+        Ok(true)
     }
 
     /// If WeChat's quota of this minute is used up, the run goes on in the next one, if its time

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use component_core::aws::Aws;
+use component_core::bus::Bus;
 use component_core::component::Component;
 use component_core::credentials::Vault;
 use component_core::store::Store;
@@ -22,6 +23,7 @@ async fn main() -> Result<(), Error> {
     let table = config::required("TABLE_NAME")?;
     let secret = config::required("COMPONENT_SECRET_ARN")?;
     let wechat = config::required("WECHAT_API_BASE_URL")?;
+    let bus = config::required("EVENT_BUS_NAME")?;
 
     let aws = Aws::from_env(http::client()?)?;
     let clock = Clock::system();
@@ -30,7 +32,8 @@ async fn main() -> Result<(), Error> {
     let (vault, (), ()) = tokio::join!(vault, aws.warm_dynamodb(), wechat.warm());
 
     let component = Component::new(Store::new(aws.dynamodb(), table), wechat, vault?, clock);
-    let refresher = TokenRefresher { component };
+    let bus = Bus::new(aws.eventbridge(), bus);
+    let refresher = TokenRefresher { component, bus };
     let answer = async |event: LambdaEvent<Value>| {
         let deadline = Deadline::of_invocation(event.context.deadline(), MARGIN);
         let answer = refresher.handle(&event.payload, deadline).await;

@@ -24,6 +24,10 @@ struct State {
     /// Tokens that another caller had renewed before.
     fresh: u64,
     notices: u64,
+    /// What the bus has taken.
+    delivered: u64,
+    /// What it has not, one after the other.
+    undelivered: u64,
     failed: u64,
     stopped: Option<Stop>,
     /// Why the table could not tell what is due.
@@ -34,6 +38,9 @@ struct State {
     /// Accounts of which WeChat's list must tell whether they are authorized.
     waiting: BTreeSet<AuthorizerAppId>,
 }
+
+/// If the bus refuses so many one after the other, the others are left to the next run.
+const MAX_UNDELIVERED: u64 = 16;
 
 /// Why a run ended before it had handled all that was due.
 #[derive(Clone, Copy)]
@@ -59,6 +66,27 @@ impl Run {
         let mut state = self.state();
         state.notices += 1;
         state.streak.succeeded();
+    }
+
+    pub(crate) fn delivered(&self) {
+        let mut state = self.state();
+        state.delivered += 1;
+        state.undelivered = 0;
+    }
+
+    /// The bus has not taken a message: several in a row are the bus's trouble.
+    pub(crate) fn undelivered(&self, error: &Error) {
+        {
+            let mut state = self.state();
+            state.failed += 1;
+            state.undelivered += 1;
+        }
+        error.warn("delivering what was kept");
+    }
+
+    /// Whether another message can be delivered.
+    pub(crate) fn delivers(&self, deadline: Deadline) -> bool {
+        self.state().undelivered < MAX_UNDELIVERED && self.has_time(deadline)
     }
 
     /// The row of `who` has failed: its trouble, unless it is the component's.
@@ -140,6 +168,7 @@ impl Run {
             renewed,
             fresh,
             notices,
+            delivered,
             failed,
             stopped,
             ..
@@ -149,33 +178,39 @@ impl Run {
             Some(Stop::Trouble(code)) => (Some(*code), false),
             Some(Stop::CutShort) => (None, true),
         };
+        let summary = json!({
+            "renewed": renewed,
+            "notices": notices,
+            "delivered": delivered,
+            "failed": failed,
+            "stopped": stopped,
+        });
         if stopped.is_none() && !cut {
-            tracing::info!(renewed, fresh, notices, failed, "refreshed what was due");
-            return json!({
-                "renewed": renewed,
-                "notices": notices,
-                "failed": failed,
-                "stopped": null,
-            });
+            tracing::info!(
+                renewed,
+                fresh,
+                notices,
+                delivered,
+                failed,
+                "refreshed what was due"
+            );
+            return summary;
         }
         tracing::warn!(
             renewed,
             fresh,
             notices,
+            delivered,
             failed,
             stopped,
             cut,
             left,
             "this run has left rows that are due to the next one"
         );
-        json!({
-            "renewed": renewed,
-            "notices": notices,
-            "failed": failed,
-            "stopped": stopped,
-            "cut": cut,
-            "left": left,
-        })
+        let mut summary = summary.as_object().cloned().unwrap_or_default();
+        summary.insert("cut".to_owned(), cut.into());
+        summary.insert("left".to_owned(), left.into());
+        summary.into()
     }
 
     /// WeChat counts anew with each minute: then the run goes on.

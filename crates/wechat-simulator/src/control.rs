@@ -34,6 +34,7 @@ pub(crate) fn routes() -> Router<Simulator> {
         .route("/_sim/message", post(push::message))
         .route("/_sim/messages", get(messages))
         .route("/_sim/push", post(push::push))
+        .route("/_sim/release-check", post(release_check))
         .route("/_sim/revoke", post(accounts::revoke))
         .route("/_sim/settings", post(settings::change))
         .route("/_sim/state", get(state))
@@ -112,6 +113,22 @@ async fn calls(State(simulator): State<Simulator>) -> Json<Value> {
 async fn reset_calls(State(simulator): State<Simulator>) -> Json<Value> {
     simulator.reset_calls();
     done()
+}
+
+#[derive(Deserialize)]
+struct ReleaseCheck {
+    #[serde(default)]
+    group: usize,
+}
+
+async fn release_check(State(simulator): State<Simulator>, body: Bytes) -> Answer {
+    let ReleaseCheck { group } = read(&body)?;
+    if group >= Simulator::RELEASE_GROUPS {
+        return Err(ControlError::bad_request("group is 0 to 4"));
+    }
+    Ok(Json(
+        json!({ "lines": simulator.release_check(group).await }),
+    ))
 }
 
 async fn faults(State(simulator): State<Simulator>) -> Json<Value> {

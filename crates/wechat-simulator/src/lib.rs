@@ -99,6 +99,9 @@
 //! - `POST /_sim/message` `{"authorizer_appid": .., "text": .., "openid"?: ..}` or
 //!   `{"authorizer_appid": .., "xml": ..}` pushes to the message URL. It answers the attempts, and
 //!   `reply`, the decrypted passive reply.
+//! - `POST /_sim/release-check` `{"group"?: 0}` plays WeChat's release check (全网发布检测) with the
+//!   accounts of one of its five groups, in its real timing, and answers its report: `{"lines":
+//!   [{"kind": .., "name": "组件ticket正确接收", "failure": null}]}`.
 //! - `GET /_sim/messages` lists what `message/custom/send` has sent.
 //! - `POST /_sim/authorize` `{"authorizer_appid": .., "pre_auth_code"?: .., "permission_sets"?: [1,
 //!   2], "push"?: false}` confirms as the merchant does. It answers `{"auth_code": ..,
@@ -146,7 +149,7 @@ pub use clock::SimClock;
 pub use fault::{AnswerPatch, Fault, FaultEffect, FaultError};
 pub use push::{Attempt, MessageOutcome, PushOutcome, SealedPush};
 pub use settings::Settings;
-pub use simulator::{AuthorizerView, Consent, SimError, Simulator, UnpushedConsent};
+pub use simulator::{AuthorizerView, Consent, ReleaseLine, SimError, Simulator, UnpushedConsent};
 pub use state::SentMessage;
 pub use state::account::{AccountKind, DEMO_APPIDS};
 pub use state::status::AccountStatus;

@@ -16,9 +16,11 @@ use crate::state::{SentMessage, State};
 mod accounts;
 mod authorize;
 mod pushes;
+mod release_check;
 
 pub use accounts::AuthorizerView;
 pub use authorize::{Consent, UnpushedConsent};
+pub use release_check::ReleaseLine;
 
 /// A stateful WeChat Open Platform for one component. Clones share everything.
 #[derive(Clone)]

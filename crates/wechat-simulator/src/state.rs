@@ -20,6 +20,7 @@ pub(crate) mod usage;
 pub(crate) mod account;
 pub(crate) mod authorization;
 pub(crate) mod authorizers;
+pub(crate) mod checking;
 pub(crate) mod options;
 pub(crate) mod status;
 

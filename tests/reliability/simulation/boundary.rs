@@ -18,6 +18,7 @@ use super::Simulation;
 pub(crate) enum Place {
     Dynamodb,
     Wechat,
+    Bus,
 }
 
 /// How much goes wrong.
@@ -145,7 +146,7 @@ impl Place {
     /// The longest time of one way.
     const fn latency(self) -> Duration {
         match self {
-            Self::Dynamodb => Duration::from_millis(8),
+            Self::Dynamodb | Self::Bus => Duration::from_millis(8),
             Self::Wechat => Duration::from_millis(150),
         }
     }
@@ -155,6 +156,11 @@ impl Place {
             Self::Dynamodb => *simulation.chance().pick(&[
                 (400, r#"{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"slow down"}"#),
                 (500, r#"{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":"try again"}"#),
+            ]),
+            Self::Bus => *simulation.chance().pick(&[
+                (400, r#"{"__type":"ThrottlingException","message":"slow down"}"#),
+                (500, r#"{"__type":"InternalException","message":"try again"}"#),
+                (200, r#"{"FailedEntryCount":1,"Entries":[{"ErrorCode":"ThrottlingException"}]}"#),
             ]),
             Self::Wechat => *simulation.chance().pick(&[
                 (200, r#"{"errcode":-1,"errmsg":"system error"}"#),

@@ -140,6 +140,8 @@ impl Simulation {
         if let Some(sha256) = pk.strip_prefix("notice#") {
             self.notice_stored(sha256);
             self.bring_soon(sha256);
+        } else if let Some(id) = pk.strip_prefix("message#") {
+            self.message_kept(id);
         } else if let Some(appid) = pk.strip_prefix("authorizer#") {
             self.row_written(appid, item);
         } else if pk == "component#token" {
@@ -153,7 +155,13 @@ impl Simulation {
         key: &HashMap<String, AttributeValue>,
         values: &HashMap<String, AttributeValue>,
     ) {
-        if let Some(sha256) = text(key, "pk").strip_prefix("notice#")
+        let pk = text(key, "pk");
+        if let Some(id) = pk.strip_prefix("message#")
+            && values.is_empty()
+        {
+            self.message_finished(id);
+        }
+        if let Some(sha256) = pk.strip_prefix("notice#")
             && values.contains_key(":outcome")
         {
             let outcome = text(values, ":outcome");

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::Simulation;
 use super::boundary::Invocation;
+use super::bus::Messages;
 use super::dynamodb::{number, text};
 use super::triggers::Wish;
 
@@ -37,6 +38,9 @@ pub(crate) struct Ledger {
     serial: u64,
     /// Notices that are stored and not handled.
     pending: BTreeSet<String>,
+    /// Messages that the bus has not taken.
+    kept: BTreeSet<String>,
+    pub(super) messages: Messages,
     /// Whether WeChat has refused the component's token since it issued it.
     suspect: bool,
     /// The accounts that have, or have had, a trouble of their own.
@@ -260,6 +264,14 @@ impl Simulation {
         self.ledger().pending.insert(sha256.to_owned());
     }
 
+    pub(super) fn message_kept(&self, id: &str) {
+        self.ledger().kept.insert(id.to_owned());
+    }
+
+    pub(super) fn message_finished(&self, id: &str) {
+        self.ledger().kept.remove(id);
+    }
+
     pub(super) fn notice_settled(&self, sha256: &str, outcome: &str) {
         let seq = self.note(format_args!("a notice is settled: {outcome}"));
         let mut ledger = self.ledger();
@@ -330,7 +342,7 @@ impl Simulation {
             .accounts
             .values()
             .filter_map(|account| account.due_at);
-        !ledger.pending.is_empty() || due.any(|due_at| due_at <= now)
+        !ledger.pending.is_empty() || !ledger.kept.is_empty() || due.any(|due_at| due_at <= now)
     }
 
     pub(super) fn row_written(&self, appid: &str, item: &HashMap<String, AttributeValue>) {
@@ -433,6 +445,15 @@ impl Simulation {
                     self.broken(format_args!("{appid} is authorized at WeChat and {status} in the table, and its token {answer:?}"));
                 }
                 self.count("settled: authorized");
+            }
+            // WeChat never issued a refresh token, and its notice never arrived: the row is of the
+            // authorization before. WeChat was asked, and did not tell: it is asked again in an hour.
+            (None, true)
+                if status == "authorized"
+                    && row.contains_key("contradicted_since")
+                    && self.was_last_change_missed(appid) =>
+            {
+                self.count("settled: never exchanged unheard, and WeChat has not told");
             }
             // WeChat never issued a refresh token: the code was never exchanged.
             (None, true) => {

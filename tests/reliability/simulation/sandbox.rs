@@ -13,6 +13,7 @@ use merchant_pages::brand::Brand;
 
 use super::Simulation;
 use super::boundary::{INVOCATION, Invocation};
+use super::bus::Bus;
 use super::dynamodb::Dynamodb;
 use super::secret::SecretsManager;
 use super::wechat::Wechat;
@@ -21,6 +22,7 @@ use super::wechat::Wechat;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Function {
     TicketReceiver,
+    MessageReceiver,
     AuthStart,
     AuthCallback,
     AuthorizerSync,
@@ -40,7 +42,7 @@ const LONGEST_LIFE: usize = 10;
 impl Function {
     const fn timeout(self) -> Duration {
         Duration::from_secs(match self {
-            Self::TicketReceiver => 5,
+            Self::TicketReceiver | Self::MessageReceiver => 5,
             Self::AuthStart | Self::AuthCallback | Self::TokenGetter => 25,
             Self::AuthorizerSync | Self::TokenRefresher => 900,
         })
@@ -124,6 +126,8 @@ impl Simulation {
         Parts {
             dynamodb: self.dynamodb(),
             secretsmanager: SECRETS_MANAGER.clone(),
+            eventbridge: aws(Bus(self.clone())).eventbridge(),
+            replies: None,
             wechat: SharedHttpConnector::new(Wechat(self.clone())),
             wechat_url: "http://wechat.example".to_owned(),
             clock: clock.with_jitter(move || chance.unit()),
@@ -155,6 +159,7 @@ fn aws(connector: impl HttpConnector + 'static) -> Aws {
         credentials: Credentials::new("simulated", "simulated", None, None, "simulated"),
         dynamodb_url: Some("http://dynamodb.example".to_owned()),
         secretsmanager_url: Some("http://secretsmanager.example".to_owned()),
+        eventbridge_url: Some("http://events.example".to_owned()),
         http: SharedHttpConnector::new(connector),
     }
 }

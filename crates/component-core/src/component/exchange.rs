@@ -1,10 +1,13 @@
 //! One authorization code -> an authorizer's tokens, once, however often the code is brought.
 
+use std::time::Duration;
+
 use crate::component::recovery::KnownToWechat;
 use crate::component::token::Suspect;
 use crate::component::{Component, Kept};
 use crate::error::{Denied, Error};
 use crate::push::notice::AuthorizationNotice;
+use crate::release_check::user_name;
 use crate::row::MAX_RENEWAL;
 use crate::row::authorizer::{Authorizer, Denial, Evidence, GrantedTokens, Standing};
 use crate::store::CodeClaim;
@@ -34,6 +37,11 @@ pub enum Bringer<'a> {
         /// The vendor's own name for the account.
         reference: Option<&'a str>,
     },
+    /// A text of WeChat's release check, which is answered within seconds.
+    Check {
+        /// When the text came.
+        at: Timestamp,
+    },
 }
 
 /// What became of a code.
@@ -47,6 +55,9 @@ pub enum Exchanged {
     /// WeChat says that the account is not authorized any more.
     Denied(AuthorizerAppId),
 }
+
+/// The release check authorizes so long, at the most, before it sends the code by text.
+const BEFORE_CHECK: Duration = Duration::from_mins(2);
 
 /// How often to look whether another caller has exchanged a code: for about three seconds.
 const MAX_LOOKS: u32 = 12;
@@ -165,7 +176,7 @@ impl Component {
     ) -> Result<Exchanged, Error> {
         let expected = match bringer {
             Bringer::Notice { notice, .. } => Some(&notice.authorizer),
-            Bringer::Redirect { .. } => None,
+            Bringer::Redirect { .. } | Bringer::Check { .. } => None,
         };
         let answer = self
             .as_component_for(bringer.suspect(), deadline, |wechat| async move {
@@ -175,6 +186,7 @@ impl Component {
         let exchanged = match (answer, bringer) {
             (Ok(authorization), _) => {
                 let (authorizer, granted) = (authorization.authorizer, authorization.granted);
+                self.keep_for_check(code, &authorizer, &granted).await;
                 let bringer = bringer.of(&authorizer);
                 self.keep_granted(&authorizer, &granted, bringer, deadline)
                     .await?
@@ -184,13 +196,25 @@ impl Component {
             {
                 self.heal(notice, bringer, deadline).await?
             }
-            (Err(error), Bringer::Redirect { .. }) if error.is_refusal(Refusal::Code) => {
-                return Err(Error::CodeSpent);
-            }
+            (Err(error), _) if error.is_refusal(Refusal::Code) => return Err(Error::CodeSpent),
             (Err(error), _) => return Err(error),
         };
         self.store.finish_code(code, exchanged.authorizer()).await?;
         Ok(exchanged)
+    }
+
+    /// Of an account of the release check, the access token is kept with the code too.
+    async fn keep_for_check(
+        &self,
+        code: &Secret<AuthorizationCode>,
+        appid: &AuthorizerAppId,
+        granted: &GrantedTokens,
+    ) {
+        if let (Some(_), Some(token)) = (user_name(appid), &granted.access_token)
+            && let Err(error) = self.store.keep_given(code, &token.secret).await
+        {
+            error.warn("keeping a token for the release check");
+        }
     }
 
     /// Keeps what a code gave.
@@ -207,6 +231,11 @@ impl Component {
             Bringer::Redirect { since, .. } => Evidence::Since {
                 since: since - MAX_CLOCK_SKEW,
                 newer_than: self.newer_than(&row, granted, deadline).await,
+            },
+            // WeChat's info may hang for an account of the check, which does not wait.
+            Bringer::Check { at } => Evidence::Since {
+                since: at - BEFORE_CHECK,
+                newer_than: granted.asked_at - MAX_CLOCK_SKEW,
             },
         };
         self.take(row, evidence, granted, bringer, deadline).await
@@ -347,7 +376,7 @@ impl Component {
         let next = self.believing(|row| {
             let confirmed = match bringer {
                 Bringer::Notice { notice, .. } => row.confirm(notice.created_at),
-                Bringer::Redirect { .. } => None,
+                Bringer::Redirect { .. } | Bringer::Check { .. } => None,
             };
             let named = bringer.name(confirmed.as_ref().unwrap_or(row));
             named.or(confirmed)
@@ -358,7 +387,9 @@ impl Component {
             // A revocation was taken since, or WeChat denied the authorization: only WeChat knows which
             // came last.
             Bringer::Notice { notice, .. } => self.heal(notice, bringer, deadline).await,
-            Bringer::Redirect { .. } => Ok(Exchanged::Superseded(row.appid)),
+            Bringer::Redirect { .. } | Bringer::Check { .. } => {
+                Ok(Exchanged::Superseded(row.appid))
+            }
         }
     }
 
@@ -416,6 +447,7 @@ impl Bringer<'_> {
                 notice, reference, ..
             } => (reference, notice.created_at),
             Self::Redirect { since, reference } => (reference, since),
+            Self::Check { .. } => return None,
         };
         row.named(reference?, at)
     }
@@ -435,7 +467,7 @@ impl Bringer<'_> {
     const fn denied_once_at(self) -> Option<Timestamp> {
         match self {
             Self::Notice { denied_once_at, .. } => denied_once_at,
-            Self::Redirect { .. } => None,
+            Self::Redirect { .. } | Self::Check { .. } => None,
         }
     }
 
@@ -443,7 +475,7 @@ impl Bringer<'_> {
     fn suspect(self) -> Suspect {
         match self {
             Self::Notice { failures: 1.., .. } => Suspect::Account,
-            Self::Notice { .. } | Self::Redirect { .. } => Suspect::Token,
+            Self::Notice { .. } | Self::Redirect { .. } | Self::Check { .. } => Suspect::Token,
         }
     }
 }

@@ -91,6 +91,7 @@ impl World {
             credentials: AwsCredentials::new("test", "test", None, None, "test"),
             dynamodb_url: None,
             secretsmanager_url: Some("http://secretsmanager.example".to_owned()),
+            eventbridge_url: None,
             http: SharedHttpConnector::new(self.clone()),
         };
         let clock = Clock::told(

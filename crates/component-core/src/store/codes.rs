@@ -8,7 +8,7 @@ use super::item::Item;
 use super::{Store, WRITTEN_BY, failure, key, nonce, refused_update, text, time};
 use crate::error::Error;
 use crate::time::Timestamp;
-use crate::token::{AuthorizationCode, Secret};
+use crate::token::{AuthorizationCode, AuthorizerAccessToken, Secret};
 use component_api::id::AuthorizerAppId;
 
 /// Who may exchange an authorization code.
@@ -94,6 +94,42 @@ impl Store {
             .await
             .map_err(|error| failure("finish an authorization code", error))?;
         Ok(())
+    }
+
+    /// Keeps the access token that a code of the release check gave: its authorization is withdrawn
+    /// within seconds, and the row loses the token before the check is answered.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub(crate) async fn keep_given(
+        &self,
+        code: &Secret<AuthorizationCode>,
+        token: &Secret<AuthorizerAccessToken>,
+    ) -> Result<(), Error> {
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(&key::code(code)))
+            .update_expression("SET access_token = :token")
+            .expression_attribute_values(":token", text(token.expose()))
+            .send()
+            .await
+            .map_err(|error| failure("keep what an authorization code gave", error))?;
+        Ok(())
+    }
+
+    /// The access token that a code of the release check gave, if it was exchanged.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub(crate) async fn given(
+        &self,
+        code: &Secret<AuthorizationCode>,
+    ) -> Result<Option<Secret<AuthorizerAccessToken>>, Error> {
+        let item = self
+            .get("read an authorization code", &key::code(code))
+            .await?;
+        Ok(item.and_then(|item| item.secret("access_token")))
     }
 
     /// For which authorizer a code was exchanged, if it was.

@@ -16,6 +16,8 @@ pub enum Due {
     Authorizer(AuthorizerAppId),
     /// A notice that the stream has left over: SHA-256 of its plain text.
     Notice(String),
+    /// A message that the bus has not taken, by its identity.
+    Message(String),
 }
 
 /// A page of what is due.
@@ -98,8 +100,10 @@ impl Store {
 
 fn read(item: &Item) -> Option<Due> {
     let pk = item.pk();
-    let notice = || key::notice_key(pk).map(str::to_owned);
+    let notice = || key::notice_key(pk).map(str::to_owned).map(Due::Notice);
+    let message = || key::message_key(pk).map(str::to_owned).map(Due::Message);
     key::authorizer_key(pk)
         .map(Due::Authorizer)
-        .or_else(|| notice().map(Due::Notice))
+        .or_else(notice)
+        .or_else(message)
 }

@@ -14,18 +14,40 @@ pub(super) const COMPONENT_TOKEN: &str = "component#token";
 
 const AUTHORIZER: &str = "authorizer#";
 const NOTICE: &str = "notice#";
+const MESSAGE: &str = "message#";
+const RELEASE: &str = "release#";
 
 /// The shards that authorizers are spread over.
 pub const DUE_SHARDS: Range<u64> = 0..16;
 
-/// The shards of what is perishable, which is handled first: notices, whose codes die in an hour.
-/// Versions before this one put notices into [`DUE_SHARDS`].
+/// The shards of what is perishable, which is handled first: notices, whose codes die in an hour, and
+/// what the bus has not taken. Versions before this one put notices into [`DUE_SHARDS`].
 pub const PERISHABLE_SHARDS: Range<u64> = 16..32;
 
 /// The identity of a notice (SHA-256 of its plain text) in a key of the table, as a stream record
 /// has it.
 pub fn notice_key(pk: &str) -> Option<&str> {
     pk.strip_prefix(NOTICE)
+}
+
+/// The identity of a code of the release check in a key of the table, as a stream record has it.
+pub fn release_key(pk: &str) -> Option<&str> {
+    pk.strip_prefix(RELEASE)
+}
+
+/// A code of the release check, by its SHA-256.
+pub(super) fn release(sha256: &str) -> String {
+    format!("{RELEASE}{sha256}")
+}
+
+/// The identity of a message in a key of the table.
+pub(super) fn message_key(pk: &str) -> Option<&str> {
+    pk.strip_prefix(MESSAGE)
+}
+
+/// A message, by its identity.
+pub(super) fn message(id: &str) -> String {
+    format!("{MESSAGE}{id}")
 }
 
 /// The app id in the key of an authorizer's row.
@@ -63,7 +85,7 @@ pub(super) fn shard(appid: &AuthorizerAppId) -> u64 {
     appid.number() % DUE_SHARDS.end
 }
 
-/// The shard of a notice about an authorizer.
+/// The shard of what is perishable about an authorizer.
 pub(super) fn perishable_shard(appid: &AuthorizerAppId) -> u64 {
     PERISHABLE_SHARDS.start + shard(appid)
 }

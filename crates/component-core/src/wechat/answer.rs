@@ -173,9 +173,12 @@ pub(super) fn authorizer_info(
     asked_at: Timestamp,
 ) -> Option<AuthorizerInfo> {
     let named = answer.json.object("authorization_info").and_then(appid);
-    if named.is_some_and(|named| named != *asked) {
+    if named.as_ref().is_some_and(|named| named != asked) {
         return None;
     }
+    // An answer that names neither the account nor a token does not say that there is no token.
+    let granted = granted(answer, asked_at);
+    let granted = granted.filter(|granted| named.is_some() || granted.refresh_token.is_some());
     let text = |name| {
         let text = answer.json.object("authorizer_info")?.text(name)?;
         Some(text.chars().take(MAX_NAME_CHARS).collect())
@@ -183,7 +186,7 @@ pub(super) fn authorizer_info(
     Some(AuthorizerInfo {
         name: text("nick_name"),
         user_name: text("user_name"),
-        granted: granted(answer, asked_at),
+        granted,
     })
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 
 use component_api::code::Code;
 
-/// An endpoint of WeChat's component API.
+/// An endpoint of WeChat's API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// Starts the ticket pushes again.
@@ -23,6 +23,8 @@ pub enum Endpoint {
     GetAuthorizerInfo,
     /// Lists the accounts that have authorized the component.
     GetAuthorizerList,
+    /// Sends a message from an account to a customer.
+    SendMessage,
 }
 
 /// A refusal by WeChat, as facts: what it means is read off [`Refused::meaning`] when it is needed,
@@ -79,7 +81,7 @@ pub enum Concern {
 }
 
 impl Endpoint {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::StartPushTicket,
         Self::ComponentToken,
         Self::CreatePreauthcode,
@@ -87,9 +89,10 @@ impl Endpoint {
         Self::AuthorizerToken,
         Self::GetAuthorizerInfo,
         Self::GetAuthorizerList,
+        Self::SendMessage,
     ];
 
-    /// The last part of its path.
+    /// Its name: of the component's own endpoints, the last part of the path.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::StartPushTicket => "api_start_push_ticket",
@@ -99,13 +102,29 @@ impl Endpoint {
             Self::AuthorizerToken => "api_authorizer_token",
             Self::GetAuthorizerInfo => "api_get_authorizer_info",
             Self::GetAuthorizerList => "api_get_authorizer_list",
+            Self::SendMessage => "custom_send",
+        }
+    }
+
+    /// Its path, and the name of the access token in its query. The component's token has its old
+    /// name, which every page and every SDK ever written for these endpoints knows.
+    pub(super) fn address(self) -> (String, &'static str) {
+        match self {
+            Self::SendMessage => ("/cgi-bin/message/custom/send".to_owned(), "access_token"),
+            _ => (
+                format!("/cgi-bin/component/{self}"),
+                "component_access_token",
+            ),
         }
     }
 
     /// Whether its calls name an authorizer, by app id or by a code of its own.
     const fn names_an_account(self) -> bool {
         match self {
-            Self::QueryAuth | Self::AuthorizerToken | Self::GetAuthorizerInfo => true,
+            Self::QueryAuth
+            | Self::AuthorizerToken
+            | Self::GetAuthorizerInfo
+            | Self::SendMessage => true,
             Self::StartPushTicket
             | Self::ComponentToken
             | Self::CreatePreauthcode

@@ -165,7 +165,7 @@ impl Session {
         body: &Value,
         given: impl Fn(&Answer) -> Option<T>,
     ) -> Result<Answered<T>, WechatError> {
-        let token = Some(&self.token);
+        let token = Some(self.token.expose());
         self.wechat
             .call(endpoint, token, body, self.deadline, given)
             .await

@@ -81,6 +81,22 @@ pub(crate) fn text_message(
     )
 }
 
+/// An event of an account, for the same URL.
+pub(crate) fn event_message(
+    user_name: &str,
+    openid: &str,
+    create_time: u64,
+    event: &str,
+) -> String {
+    format!(
+        "<xml>\n{}{}<CreateTime>{create_time}</CreateTime>\n{}{}</xml>",
+        cdata("ToUserName", user_name),
+        cdata("FromUserName", openid),
+        cdata("MsgType", "event"),
+        cdata("Event", event),
+    )
+}
+
 /// The text of the first element of this name, without its CDATA.
 pub(crate) fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = xml.split_once(&format!("<{name}>"))?;

@@ -113,7 +113,7 @@ impl Simulator {
         let url = url.replace("$APPID$", authorizer_appid);
         let taken = |reply: &Reply| {
             let plain = reply.body.is_empty() || reply.is_success();
-            reply.is_ok() && (plain || self.open_reply(reply).is_some())
+            reply.is_ok() && (plain || self.open(&reply.body).is_some())
         };
         let (attempts, reply) = deliver(client, &url, &sealed, taken).await;
         let delivered = reply.is_some();
@@ -127,7 +127,7 @@ impl Simulator {
         Ok(MessageOutcome {
             attempts,
             delivered,
-            reply: reply.and_then(|reply| self.open_reply(&reply)),
+            reply: reply.and_then(|reply| self.open(&reply.body)),
         })
     }
 
@@ -156,8 +156,8 @@ impl Simulator {
     }
 
     /// Verifies and decrypts a passive reply. None if WeChat would not show it.
-    fn open_reply(&self, reply: &Reply) -> Option<String> {
-        let xml = std::str::from_utf8(&reply.body).ok()?;
+    pub fn open(&self, reply: &[u8]) -> Option<String> {
+        let xml = std::str::from_utf8(reply).ok()?;
         let encrypt = element(xml, "Encrypt")?;
         let mut state = self.state();
         let signature = cipher::sign(&[

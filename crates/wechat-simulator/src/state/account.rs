@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use sha1_smol::Sha1;
 
+use super::checking;
+
 /// The accounts in every new simulator: two 公众号, then two 小程序.
 pub const DEMO_APPIDS: [&str; 4] = [
     "wx1a2b3c4d5e6f7081",
@@ -89,8 +91,12 @@ impl Account {
             .map(|((appid, name), kind)| Self::new(appid, name, kind))
     }
 
-    /// The account's original id (原始 ID), derived from its appid.
+    /// The account's original id (原始 ID): WeChat's own of an account of the release check, else
+    /// derived from its appid.
     pub(crate) fn user_name(&self) -> String {
+        if let Some(user_name) = checking::user_name(&self.appid) {
+            return user_name.to_owned();
+        }
         let digest = Sha1::from(&self.appid).digest().to_string();
         format!("gh_{}", digest.split_at(12).0)
     }
