@@ -10,8 +10,10 @@ mod start;
 // WeChat's pushes.
 mod pushes;
 
-// Messages and events of the accounts.
+// What siblings are told: messages, events, changes of the accounts.
+mod changes;
 mod messages;
+mod other_notices;
 
 // The tokens.
 mod getter;

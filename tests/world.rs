@@ -139,16 +139,36 @@ impl World {
         assert!(self.simulator.push_ticket().await.delivered);
     }
 
-    /// Authorizes an account; only the notice reaches the functions, no browser.
+    /// Authorizes an account; only the notice reaches the functions, no browser. Siblings are told.
     pub(crate) async fn authorize(&self, appid: &str) {
+        self.authorize_untold(appid).await;
+        self.deliver_all().await;
+    }
+
+    /// The same, but the stream has yet to bring what siblings are told.
+    pub(crate) async fn authorize_untold(&self, appid: &str) {
         let consent = self.simulator.authorize_unpushed(appid).unwrap();
         assert!(self.simulator.push_xml(&consent.notice).await.delivered);
         assert_eq!(self.deliver().await, json!({ "batchItemFailures": [] }));
     }
 
     pub(crate) async fn revoke(&self, appid: &str) {
+        self.revoke_untold(appid).await;
+        self.deliver_all().await;
+    }
+
+    /// The same, but the stream has yet to bring what siblings are told.
+    pub(crate) async fn revoke_untold(&self, appid: &str) {
         assert!(self.simulator.revoke(appid).await.unwrap().delivered);
         assert_eq!(self.deliver().await, json!({ "batchItemFailures": [] }));
+    }
+
+    /// Brings all that the stream has, and what comes of it.
+    pub(crate) async fn deliver_all(&self) {
+        while let Some(batch) = self.next_batch() {
+            let answer = self.sync(&batch).await.unwrap();
+            assert_eq!(answer, json!({ "batchItemFailures": [] }));
+        }
     }
 
     /// Lets time pass, and pushes a ticket as WeChat does meanwhile.

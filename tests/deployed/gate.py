@@ -7,6 +7,7 @@ import threading
 from collections import namedtuple
 from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
 
 from parts import Wrong
 
@@ -59,11 +60,30 @@ class Gate(ThreadingHTTPServer):
         """The next calls take effect, but their answers get lost."""
         self.losing += [(action, prefix)] * times
 
-    def understood(self, target, body):
+    def understood(self, target, path, body):
+        """The rights that a request needs: one, or one for each item of a transaction."""
+        if target == "DynamoDB_20120810.TransactWriteItems":
+            return [self.of_item(kind, item) for one in body["TransactItems"] for kind, item in one.items()]
+        return [self.one(target, path, body)]
+
+    def of_item(self, kind, item):
+        return Call(f"dynamodb:{kind}Item", self.arn_of(item["TableName"]), (item.get("Key", item.get("Item"))["pk"]["S"],))
+
+    def arn_of(self, table):
+        return self.table_arn if table == self.table_arn.rsplit("/")[-1] else table
+
+    def one(self, target, path, body):
+        if target is None:
+            function = unquote(path).split("/functions/")[1].removesuffix("/invocations")
+            return Call("lambda:InvokeFunction", function, ())
         service, operation = target.split(".")
+        if service == "AWSEvents":
+            [bus] = {entry["EventBusName"] for entry in body["Entries"]}
+            account = ":".join(self.table_arn.split(":")[3:5])
+            return Call(f"events:{operation}", f"arn:aws:events:{account}:event-bus/{bus}", ())
         if service == "secretsmanager":
             return Call(f"secretsmanager:{operation}", body["SecretId"], ())
-        table = self.table_arn if body["TableName"] == self.table_arn.rsplit("/")[-1] else body["TableName"]
+        table = self.arn_of(body["TableName"])
         if index := body.get("IndexName"):
             shard = body["ExpressionAttributeValues"][":shard"]["N"]
             return Call(f"dynamodb:{operation}", f"{table}/index/{index}", (shard,))
@@ -77,12 +97,12 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(404, b"", {})
 
     def do_POST(self):
-        gate, target = self.server, self.headers["X-Amz-Target"]
+        gate, target = self.server, self.headers.get("X-Amz-Target")
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        call = gate.understood(target, json.loads(body))
-        gate.calls.add(call)
-        if not any(allows(right, call) for right in gate.granted):
-            gate.refused.add(call)
+        calls = gate.understood(target, self.path, json.loads(body))
+        gate.calls.update(calls)
+        if forbidden := [call for call in calls if not any(allows(right, call) for right in gate.granted)]:
+            gate.refused.update(forbidden)
             refusal = {"__type": "com.amazon.coral.service#AccessDeniedException", "Message": "not by this policy"}
             return self.answer(400, json.dumps(refusal).encode(), {})
         aws = http.client.HTTPConnection("127.0.0.1", gate.aws_port)
@@ -95,7 +115,9 @@ class Handler(BaseHTTPRequestHandler):
         reply = aws.getresponse()
         answer = reply.read()
         aws.close()
-        lost = next((one for one in gate.losing if one[0] == call.action and call.keys[0].startswith(one[1])), None)
+        first = calls[0]
+        key = first.keys[0] if first.keys else ""
+        lost = next((one for one in gate.losing if one[0] == first.action and key.startswith(one[1])), None)
         if lost:
             gate.losing.remove(lost)
             return self.answer(500, b"{}", {})
@@ -103,7 +125,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, status, body, headers):
         self.send_response(status)
-        for name in ("Content-Type", "x-amz-crc32", "x-amzn-RequestId", "x-amzn-errortype"):
+        for name in ("Content-Type", "x-amz-crc32", "x-amzn-RequestId", "x-amzn-errortype",
+                     "X-Amz-Function-Error"):
             if name in headers:
                 self.send_header(name, headers[name])
         self.send_header("Content-Length", str(len(body)))

@@ -50,6 +50,7 @@ def play():
         step("WeChat and AWS start", start)
         wechat, aws = running
         stack = stacks.Stack(aws, wechat)
+        step("the vendor has a reply function", stack.add_reply_function)
         step("SAM deploys the stack", stack.deploy)
         step("the functions' variables and managed policies", lambda: policies.as_agreed(stack))
         step("the API's routes", stack.open_api)
@@ -61,6 +62,9 @@ def play():
         step("a merchant authorizes", story.authorize)
         step("notices come through the stream", story.stream)
         step("a caller asks for authorizers' tokens", story.getter)
+        step("a customer writes to an account", story.message)
+        step("the bus's answer gets lost", story.kept_message)
+        step("WeChat checks the component before its release", story.release_check)
         step("the schedule runs the refresher", story.refresh)
         step("WeChat refuses a token", story.rotate_if)
         step("the table's answer gets lost", story.lost_answer)

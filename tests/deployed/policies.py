@@ -8,7 +8,7 @@ from stack import FUNCTIONS
 MANAGED = {"AWSLambdaBasicExecutionRole"}
 MANAGED_IN_VPC = MANAGED | {"AWSLambdaVPCAccessExecutionRole"}
 
-CALLERS_OF_WECHAT = set(FUNCTIONS) - {"TicketReceiver"}
+CALLERS_OF_WECHAT = set(FUNCTIONS) - {"TicketReceiver", "MessageReceiver"}
 
 VARIABLES = {
     name: {"TABLE_NAME", "COMPONENT_SECRET_ARN"} | ({"WECHAT_API_BASE_URL"} if name in CALLERS_OF_WECHAT else set())
@@ -16,6 +16,9 @@ VARIABLES = {
 VENDOR = {"VENDOR_NAME", "VENDOR_LOGO_URL", "VENDOR_ACCENT_COLOR"}
 VARIABLES["AuthStart"] |= {"WECHAT_MP_BASE_URL", "WECHAT_OPEN_BASE_URL", "ALLOWED_RETURN_ORIGINS"} | VENDOR
 VARIABLES["AuthCallback"] |= VENDOR
+VARIABLES["MessageReceiver"] |= {"EVENT_BUS_NAME", "REPLY_FUNCTION_ARN"}
+for publisher in ("AuthorizerSync", "TokenRefresher"):
+    VARIABLES[publisher] |= {"EVENT_BUS_NAME"}
 
 
 def as_agreed(stack):

@@ -21,11 +21,20 @@ BUILT = WORK / "build"
 # The emulator runs the binaries directly on this machine.
 ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
 
-FUNCTIONS = ["TicketReceiver", "AuthStart", "AuthCallback", "AuthorizerSync", "TokenRefresher", "TokenGetter"]
-OUTPUTS = {"ApiUrl", "EventsUrl", "MessagesUrl", "AuthStartUrl", "TableName", "TokenGetterInvokePolicy",
+FUNCTIONS = [
+    "TicketReceiver", "MessageReceiver", "AuthStart", "AuthCallback", "AuthorizerSync", "TokenRefresher", "TokenGetter"]
+OUTPUTS = {"ApiUrl", "EventsUrl", "MessagesUrl", "AuthStartUrl", "TableName", "TokenGetterInvokePolicy", "EventBusName",
            *(f"{name}Function" for name in FUNCTIONS)}
 
-ROUTES = {"POST /wechat/events", "GET /auth/start", "POST /auth/start", "GET /auth/callback"}
+ROUTES = {"POST /wechat/events", "POST /wechat/{authorizer_appid}/messages", "GET /auth/start", "POST /auth/start",
+          "GET /auth/callback"}
+
+# A reply function of the vendor.
+REPLY = """
+def answer(detail, _context):
+    content = detail["message"].get("Content")
+    return {"reply": {"MsgType": "text", "Content": f"you wrote {content}"}} if content else {}
+"""
 
 # What EventBridge Scheduler sends when a schedule has no input of its own.
 SCHEDULED = {"version": "0", "id": "00000000-0000-0000-0000-000000000000", "detail-type": "Scheduled Event",
@@ -113,14 +122,28 @@ class Stack:
         self.aws, self.wechat = aws, wechat
         self.secrets, self.functions = aws.client("secretsmanager"), aws.client("lambda")
         self.iam, self.cloudformation = aws.client("iam"), aws.client("cloudformation")
-        self.outputs, self.gates, self.api = {}, {}, None
+        self.outputs, self.gates, self.api, self.reply_arn = {}, {}, None, None
         self.secret_arn, self.table, self.template = None, None, None
+
+    def add_reply_function(self):
+        """The vendor has a function of its own that replies to messages."""
+        trust = {"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+        role = self.iam.create_role(RoleName="replies", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+        with zipfile.ZipFile(WORK / "reply.zip", "w") as archive:
+            archive.writestr("reply.py", REPLY)
+        created = self.functions.create_function(
+            FunctionName="replies", Runtime="python3.12", Role=role, Handler="reply.answer",
+            Code={"ZipFile": (WORK / "reply.zip").read_bytes()})
+        self.reply_arn = created["FunctionArn"]
+        return "in Python, one line"
 
     def deploy(self):
         self.secret_arn = self.secrets.create_secret(Name=self.NAME, SecretString=json.dumps(SECRET))["ARN"]
         parameters = {
             "ComponentSecretArn": self.secret_arn, "Architecture": ARCHITECTURE, "WechatApiBaseUrl": self.wechat.url,
-            "WechatMpBaseUrl": self.wechat.url, "WechatOpenBaseUrl": self.wechat.url, "VendorName": "Example"}
+            "WechatMpBaseUrl": self.wechat.url, "WechatOpenBaseUrl": self.wechat.url, "VendorName": "Example",
+            "ReplyFunctionArn": self.reply_arn}
         self.sam("deploy", "--template-file", str(BUILT / "template.yaml"), "--no-confirm-changeset", "--no-progressbar",
                  "--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items()))
         [stack] = self.cloudformation.describe_stacks(StackName=self.NAME)["Stacks"]
@@ -200,7 +223,8 @@ class Stack:
         for name in FUNCTIONS:
             gate = Gate(self.rights(name), self.table.table_arn, self.aws.port)
             variables = self.configuration(name)["Environment"]["Variables"]
-            urls = {"AWS_ENDPOINT_URL_DYNAMODB": gate.url, "AWS_ENDPOINT_URL_SECRETS_MANAGER": gate.url}
+            urls = {"AWS_ENDPOINT_URL_DYNAMODB": gate.url, "AWS_ENDPOINT_URL_SECRETS_MANAGER": gate.url,
+                    "AWS_ENDPOINT_URL_EVENTBRIDGE": gate.url, "AWS_ENDPOINT_URL_LAMBDA": gate.url}
             self.functions.update_function_configuration(
                 FunctionName=self.function(name), Environment={"Variables": {**variables, **urls}})
             self.gates[name] = gate

@@ -58,7 +58,8 @@ class Wechat:
     def push_to(self, api):
         """From now on, pushes go to the deployed stack, and merchants come from its start page."""
         self.relay = Relay(self, api)
-        self.order("settings", events_url=self.relay.url, authorization_host=api.host)
+        self.order("settings", events_url=f"{self.relay.url}events", messages_url=f"{self.relay.url}$APPID$/messages",
+                   authorization_host=api.host)
 
     def change_secret(self, **changes):
         """The operator changes settings in the console."""
@@ -95,7 +96,7 @@ class RelayHandler(BaseHTTPRequestHandler):
         crypto = WeChatCrypto(secret["token"], secret["encoding_aes_key"], secret["component_appid"])
         xml = crypto.decrypt_message(body, query["msg_signature"], query["timestamp"], query["nonce"])
         query, body = sealed(secret, xml)
-        answer = self.server.api.call("POST", f"/wechat/events?{query}", data=body)
+        answer = self.server.api.call("POST", f"/wechat{urlsplit(self.path).path}?{query}", data=body)
         self.server.taken.append(xml)
         self.send_response(answer.status_code)
         self.end_headers()

@@ -250,6 +250,8 @@ fn any_call(chance: &mut StdRng, calls: &[String]) -> usize {
 
 /// Runs a case on a runtime of its own, which ends all tasks of the case.
 fn alone<T>(case: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
+    // Not on the stack, which is that of a test's thread.
+    let case = Box::pin(case);
     catch_unwind(AssertUnwindSafe(|| {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         runtime.enable_all().build().unwrap().block_on(case)

@@ -83,7 +83,9 @@ async fn life(simulation: Simulation) {
     for appid in accounts {
         simulation.check_settled(appid).await;
     }
-    simulation.check_messages();
+    // What was seen just now is still to be told.
+    simulation.sleep(11 * MINUTE).await;
+    simulation.check_bus();
 }
 
 /// A life in which nothing fails but what befalls single accounts: the others, who authorized
@@ -120,6 +122,9 @@ async fn calm_life(simulation: Simulation) {
     for appid in &appids {
         simulation.check_settled(appid).await;
     }
+    // What was seen just now is still to be told.
+    simulation.sleep(11 * MINUTE).await;
+    simulation.check_bus();
 }
 
 /// A merchant who authorizes, and may authorize again or withdraw.

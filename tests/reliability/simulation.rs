@@ -7,7 +7,7 @@
 //! bus and WeChat, pushes, and batches of the stream. One [`Chance`] decides it all. So a life depends on its seed
 //! alone, and a failed life can be repeated.
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -53,8 +53,10 @@ struct Inner {
     /// The sandboxes that are warm and idle.
     sandboxes: Mutex<Vec<Arc<Functions>>>,
     invocations: AtomicU64,
-    /// Notices that the stream has yet to bring, by the SHA-256 of their texts.
-    stream: Mutex<VecDeque<String>>,
+    /// The tokens of the transactions that took effect.
+    transactions: Mutex<BTreeSet<String>>,
+    /// The keys of new rows that the stream has yet to bring.
+    stream: Mutex<Vec<String>>,
 }
 
 /// The result of a life.
@@ -104,6 +106,7 @@ impl Simulation {
             database: dynamodb::database(began),
             sandboxes: Mutex::default(),
             invocations: AtomicU64::default(),
+            transactions: Mutex::default(),
             stream: Mutex::default(),
         }))
     }

@@ -1,7 +1,6 @@
 //! Each file of `events/`, as Lambda would send it, through the function that the file is named
 //! after.
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -55,16 +54,11 @@ async fn get(world: &World, name: &str) -> Result<Value, Error> {
     world.ask(event(name)).await
 }
 
-/// A row in the form of a stream record.
-fn image(row: &HashMap<String, AttributeValue>) -> Value {
-    let attribute = |value: &AttributeValue| match value {
-        AttributeValue::S(text) => json!({ "S": text }),
-        AttributeValue::N(number) => json!({ "N": number }),
-        other => panic!("a notice has no {other:?}"),
-    };
-    row.iter()
-        .map(|(name, value)| (name.clone(), attribute(value)))
-        .collect()
+/// Sends an event to the message receiver.
+async fn write(world: &World, name: &str) -> (u16, String) {
+    let receiver = &world.functions.message_receiver;
+    let answer = receiver.handle(request(name)).await;
+    (answer.status().as_u16(), answer.into_body())
 }
 
 #[tokio::test]
@@ -113,10 +107,13 @@ async fn ticket_receiver_stores_a_revocation_that_came_in_base64() {
 }
 
 #[tokio::test]
-async fn ticket_receiver_takes_an_unknown_kind_and_stores_nothing() {
+async fn ticket_receiver_stores_a_notice_of_another_kind() {
     let world = World::new().await;
     check_taken(&world, "ticket-receiver-unknown").await;
-    assert!(world.rows().await.is_empty());
+    let rows = world.rows().await;
+    let (_, row) = rows.first_key_value().unwrap();
+    assert!(!text(row, "content").contains("@@@"));
+    assert_eq!(rows.len(), 1);
 }
 
 #[tokio::test]
@@ -125,6 +122,42 @@ async fn ticket_receiver_refuses_a_forgery() {
     let answer = receive(&world, "ticket-receiver-forged").await;
     assert_eq!(answer, (403, "this push is not accepted".to_owned()));
     assert!(world.rows().await.is_empty());
+}
+
+#[tokio::test]
+async fn message_receiver_delivers_a_text_and_an_event_that_another_implementation_sealed() {
+    // These pushes were made with wechatpy 1.8.18 and pycryptodome.
+    let world = World::with_authorizer().await;
+    for name in ["message-receiver-text", "message-receiver-event"] {
+        let answer = write(&world, name).await;
+        assert_eq!(answer, (200, "success".to_owned()), "{name}");
+    }
+    let events = world.emulators.bus.events();
+    let [text, event] = &events[events.len() - 2..] else {
+        panic!("{events:?}");
+    };
+    assert_eq!(text["detail-type"], "Message Received");
+    assert_eq!(text["detail"]["message"]["Content"], "你好 😀");
+    assert_eq!(event["detail-type"], "Event Received");
+    assert_eq!(event["detail"]["message"]["EventKey"], "menu-1");
+}
+
+#[tokio::test]
+async fn message_receiver_stores_a_code_of_the_release_check_for_the_authorizer_sync() {
+    let world = World::with_ticket().await;
+    let answer = write(&world, "message-receiver-release-check").await;
+    assert_eq!(answer, (200, String::new()));
+    let stream = event("authorizer-sync-release-check");
+    let pk = &stream["Records"][0]["dynamodb"]["Keys"]["pk"]["S"];
+    assert!(world.row(pk.as_str().unwrap()).await.is_some());
+    // The simulated WeChat did not make this code: the record is to come again.
+    let failed = world.sync(&stream).await.unwrap();
+    let number = &stream["Records"][0]["dynamodb"]["SequenceNumber"];
+    assert_eq!(
+        failed,
+        json!({ "batchItemFailures": [{ "itemIdentifier": number }] })
+    );
+    assert_eq!(world.wechat_calls("api_query_auth"), 1);
 }
 
 #[tokio::test]
@@ -183,8 +216,7 @@ async fn authorizer_sync_settles_the_notices_of_the_stream() {
     let records = stream["Records"].as_array().unwrap();
     for record in records {
         let pk = &record["dynamodb"]["Keys"]["pk"]["S"];
-        let row = world.row(pk.as_str().unwrap()).await.unwrap();
-        assert_eq!(record["dynamodb"]["NewImage"], image(&row));
+        assert!(world.row(pk.as_str().unwrap()).await.is_some());
     }
     let answer = world.sync(&stream).await.unwrap();
     assert_eq!(answer, json!({ "batchItemFailures": [] }));
@@ -287,6 +319,9 @@ fn every_http_event_is_what_the_gateway_sends() {
         "auth-callback-unknown-state",
         "auth-start-click",
         "auth-start-visit",
+        "message-receiver-event",
+        "message-receiver-release-check",
+        "message-receiver-text",
         "ticket-receiver-authorized",
         "ticket-receiver-by-wechatpy",
         "ticket-receiver-forged",
@@ -298,7 +333,11 @@ fn every_http_event_is_what_the_gateway_sends() {
         let http = &event["requestContext"]["http"];
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         assert_eq!(event["version"], "2.0", "{name}");
-        let route = format!("{} {}", text(&http["method"]), text(&event["rawPath"]));
+        let mut path = text(&event["rawPath"]);
+        for (parameter, value) in event["pathParameters"].as_object().into_iter().flatten() {
+            path = path.replace(value.as_str().unwrap(), &format!("{{{parameter}}}"));
+        }
+        let route = format!("{} {path}", text(&http["method"]));
         assert_eq!(event["routeKey"], route, "{name}");
         let request = request(name);
         assert_eq!(request.method().as_str(), http["method"], "{name}");

@@ -28,9 +28,12 @@ fn event(name: &str, inner: &str) -> String {
 }
 
 impl World {
-    /// The events on the bus, the oldest first.
+    /// The events of messages on the bus, the oldest first.
     fn bus(&self) -> Vec<Value> {
-        self.emulators.bus.events()
+        let events = self.emulators.bus.events().into_iter();
+        events
+            .filter(|event| event["detail"].get("message").is_some())
+            .collect()
     }
 
     /// The `detail.message` of each event on the bus.

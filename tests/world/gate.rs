@@ -167,7 +167,13 @@ fn name(parts: &request::Parts, body: &[u8]) -> Option<String> {
     }
     let operation = target.strip_prefix("DynamoDB_20120810.")?;
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let pk = ["/Key/pk/S", "/Item/pk/S", "/IndexName"]
+    let places = [
+        "/Key/pk/S",
+        "/Item/pk/S",
+        "/TransactItems/0/Put/Item/pk/S",
+        "/IndexName",
+    ];
+    let pk = places
         .into_iter()
         .find_map(|path| body.pointer(path)?.as_str())
         .unwrap_or_default();

@@ -208,7 +208,7 @@ fn command(function: Function, outside: &str, runtime: &str) -> Command {
     }
     if matches!(
         function,
-        Function::MessageReceiver | Function::TokenRefresher
+        Function::MessageReceiver | Function::TokenRefresher | Function::AuthorizerSync
     ) {
         command.env("EVENT_BUS_NAME", BUS);
     }

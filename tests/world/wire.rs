@@ -29,6 +29,8 @@ pub(crate) enum Cut {
     Hangs,
     /// Another worker writes the row just before: the compare-and-set of this request fails.
     Raced,
+    /// Another worker's transaction is on the row just then.
+    Conflict,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -93,9 +95,14 @@ impl Wire {
     fn passes(&self, operation: &str, body: &[u8]) -> Option<Cut> {
         let mut state = self.0.lock().unwrap();
         *state.calls.entry(operation.to_owned()).or_default() += 1;
-        let of_row = format!("{operation} {}", key(body).unwrap_or_default());
+        // A transaction puts rows, too.
+        let cut_as = match operation {
+            "TransactWriteItems" => "PutItem",
+            other => other,
+        };
+        let of_row = format!("{cut_as} {}", key(body).unwrap_or_default());
         let found = state.cuts.iter_mut().find(|(name, _, left)| {
-            *left > 0 && (name == operation || *name == of_row || name == "*")
+            *left > 0 && (name == operation || name == cut_as || *name == of_row || name == "*")
         })?;
         found.2 -= 1;
         Some(found.1)
@@ -137,6 +144,7 @@ impl HttpConnector for WiredConnector {
             Some(Cut::Before) => HttpConnectorFuture::ready(Err(broken())),
             Some(Cut::Hangs) => HttpConnectorFuture::new(std::future::pending()),
             Some(Cut::Throttled) => HttpConnectorFuture::ready(Ok(throttled())),
+            Some(Cut::Conflict) => HttpConnectorFuture::ready(Ok(conflict(&operation))),
             Some(Cut::Raced) => {
                 let rival = self.wire.0.lock().unwrap().rival.clone();
                 let inner = self.inner.clone();
@@ -159,13 +167,15 @@ impl HttpConnector for WiredConnector {
 /// The key of the row that a request is for.
 fn key(body: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
-    let pk = body.pointer("/Key/pk/S").or(body.pointer("/Item/pk/S"))?;
+    let places = ["/Key/pk/S", "/Item/pk/S", "/TransactItems/0/Put/Item/pk/S"];
+    let pk = places.into_iter().find_map(|place| body.pointer(place))?;
     pk.as_str().map(str::to_owned)
 }
 
 /// Writes the row that `put` is about to write, if it exists.
 async fn race(rival: &aws_sdk_dynamodb::Client, put: &HttpRequest) {
-    let put: Value = serde_json::from_slice(put.body().bytes().expect("a body")).expect("JSON");
+    let body: Value = serde_json::from_slice(put.body().bytes().expect("a body")).expect("JSON");
+    let put = body.pointer("/TransactItems/0/Put").unwrap_or(&body);
     let table = put["TableName"].as_str().expect("a table");
     let pk = put["Item"]["pk"]["S"].as_str().expect("a key");
     let write = rival
@@ -181,6 +191,20 @@ async fn race(rival: &aws_sdk_dynamodb::Client, put: &HttpRequest) {
 
 fn broken() -> ConnectorError {
     ConnectorError::io("the connection was cut".into())
+}
+
+/// Source: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling>
+fn conflict(operation: &str) -> HttpResponse {
+    let body = match operation {
+        "TransactWriteItems" => {
+            r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","message":"cancelled","CancellationReasons":[{"Code":"TransactionConflict"},{"Code":"None"}]}"#
+        }
+        _ => {
+            r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionConflictException","message":"conflict"}"#
+        }
+    };
+    let status = StatusCode::try_from(400).expect("a status");
+    HttpResponse::new(status, SdkBody::from(body))
 }
 
 fn throttled() -> HttpResponse {

@@ -1,14 +1,15 @@
-//! notices -> authorizers, as the table's stream brings them; and once a day WeChat's own list ->
-//! the table.
+//! notices -> authorizers, changes of authorizers -> the bus, and the release check's texts -> WeChat,
+//! as the table's stream brings them; and once a day WeChat's own list -> the table.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use component_api::id::AuthorizerAppId;
+use component_core::bus::Bus;
 use component_core::component::Component;
 use component_core::error::Error;
 use component_core::row::authorizer::{Authorizer, Standing};
-use component_core::store::{PendingNotice, notice_key, release_key};
+use component_core::store::{EventKey, Pending, PendingNotice, event_key, notice_key, release_key};
 use component_core::time::Deadline;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
@@ -19,10 +20,15 @@ mod reconcile;
 pub struct AuthorizerSync {
     /// The table and WeChat.
     pub component: Component,
+    /// Where changes of authorizers go.
+    pub bus: Bus,
 }
 
 /// Notices handled at a time.
 const AT_ONCE: usize = 8;
+
+/// The bus answers within milliseconds, and the release check waits behind it.
+const BUS_TIME: Duration = Duration::from_secs(1);
 
 /// A notice waits for the account's name no longer than this: the daily run asks again.
 const NAMING_TIME: Duration = Duration::from_secs(2);
@@ -39,9 +45,10 @@ impl AuthorizerSync {
             return self.reconcile(deadline).await;
         };
         // Nothing stands before the release check, which waits for seconds.
-        let (mut failed, of_notices) = tokio::join!(
-            self.answer_checks(records, deadline),
-            self.settle(records, deadline)
+        let (mut failed, of_notices, ()) = tokio::join!(
+            Box::pin(self.answer_checks(records, deadline)),
+            Box::pin(self.settle(records, deadline)),
+            Box::pin(self.publish(records, deadline))
         );
         failed.extend(of_notices);
         let failures = failed
@@ -62,6 +69,31 @@ impl AuthorizerSync {
         failed
     }
 
+    /// Puts events of the outbox on the bus, once for each account: the newest brings those before
+    /// it. What the bus does not take is left to the schedule: a batch that came again would hold up
+    /// the release check behind it.
+    async fn publish(&self, records: &[Value], deadline: Deadline) {
+        let mut newest = BTreeMap::new();
+        for (_, key) in inserted(records, event_key) {
+            let sequence = newest.entry(key.account).or_insert(key.sequence);
+            *sequence = key.sequence.max(*sequence);
+        }
+        let newest = newest.into_iter();
+        let events: Vec<_> = newest
+            .map(|(account, sequence)| EventKey { account, sequence })
+            .collect();
+        let publish = async |key: &EventKey| {
+            let published = self.component.publish(key, &self.bus, BUS_TIME, deadline);
+            if let Err(error) = published.await {
+                error.warn("publishing an event, which is left to the schedule");
+            }
+        };
+        let publishing: Vec<_> = events.iter().map(publish).collect();
+        stream::iter(publishing)
+            .for_each_concurrent(AT_ONCE, |published| published)
+            .await;
+    }
+
     async fn answer_check(&self, sha256: &str, deadline: Deadline) -> Result<(), Error> {
         match self.component.store.pending_check(sha256).await? {
             Some(check) => self.component.answer_check(&check, deadline).await,
@@ -75,10 +107,11 @@ impl AuthorizerSync {
     /// Source: <https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html>
     async fn settle<'a>(&self, records: &'a [Value], deadline: Deadline) -> Vec<&'a str> {
         let mut of_account: BTreeMap<AuthorizerAppId, Vec<(&str, PendingNotice)>> = BTreeMap::new();
-        let mut failed = Vec::new();
+        let (mut others, mut failed) = (Vec::new(), Vec::new());
         for (sequence_number, sha256) in inserted(records, notice_key) {
             match self.component.pending_notice(sha256).await {
-                Ok(Some(pending)) => {
+                Ok(Some(Pending::Other(other))) => others.push((sequence_number, other)),
+                Ok(Some(Pending::Authorization(pending))) => {
                     let appid = pending.notice.authorizer.clone();
                     let notices = of_account.entry(appid).or_default();
                     notices.push((sequence_number, pending));
@@ -100,6 +133,20 @@ impl AuthorizerSync {
             .collect()
             .await;
         failed.extend(accounts.into_iter().flatten());
+        for (sequence_number, other) in others {
+            let bus = &self.bus;
+            match self.component.pass_on(other, bus, BUS_TIME, deadline).await {
+                Ok(()) => {}
+                // The schedule passes it on: a batch that came again would hold up the notices behind.
+                Err(error @ (Error::Bus(_) | Error::Untold { .. })) => {
+                    error.warn("passing a notice on, which is left to the schedule");
+                }
+                Err(error) => {
+                    error.log("passing a notice on");
+                    failed.push(sequence_number);
+                }
+            }
+        }
         // After all of them: no notice waits for another account's name.
         let describing: Vec<_> = appids
             .iter()
@@ -153,12 +200,12 @@ impl AuthorizerSync {
     }
 }
 
-/// The new rows among the records of a batch whose keys have `identity`: sequence number and
-/// identity.
-fn inserted<'a>(
+/// The new rows among the records of a batch whose keys tell an `identity`, and their sequence
+/// numbers.
+fn inserted<'a, I>(
     records: &'a [Value],
-    identity: impl Fn(&'a str) -> Option<&'a str>,
-) -> impl Iterator<Item = (&'a str, &'a str)> {
+    identity: impl Fn(&'a str) -> Option<I>,
+) -> impl Iterator<Item = (&'a str, I)> {
     records.iter().filter_map(move |record| {
         let text = |path| record.pointer(path).and_then(Value::as_str);
         let identity = text("/dynamodb/Keys/pk/S").and_then(&identity)?;

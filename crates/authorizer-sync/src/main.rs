@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use authorizer_sync::AuthorizerSync;
 use component_core::aws::Aws;
+use component_core::bus::Bus;
 use component_core::component::Component;
 use component_core::credentials::Vault;
 use component_core::store::Store;
@@ -22,15 +23,23 @@ async fn main() -> Result<(), Error> {
     let table = config::required("TABLE_NAME")?;
     let secret = config::required("COMPONENT_SECRET_ARN")?;
     let wechat = config::required("WECHAT_API_BASE_URL")?;
+    let bus = config::required("EVENT_BUS_NAME")?;
 
     let aws = Aws::from_env(http::client()?)?;
     let clock = Clock::system();
     let vault = Vault::open(aws.secretsmanager(), secret, clock.clone());
     let wechat = Wechat::new(aws.http.clone(), &wechat, clock.clone())?;
-    let (vault, (), ()) = tokio::join!(vault, aws.warm_dynamodb(), wechat.warm());
+    // The release check waits for seconds, and finds every connection open.
+    let (vault, (), (), ()) = tokio::join!(
+        vault,
+        aws.warm_dynamodb(),
+        aws.warm_eventbridge(),
+        wechat.warm()
+    );
 
     let component = Component::new(Store::new(aws.dynamodb(), table), wechat, vault?, clock);
-    let sync = AuthorizerSync { component };
+    let bus = Bus::new(aws.eventbridge(), bus);
+    let sync = AuthorizerSync { component, bus };
     let answer = async |event: LambdaEvent<Value>| {
         let deadline = Deadline::of_invocation(event.context.deadline(), MARGIN);
         let answer = sync.handle(&event.payload, deadline).await;

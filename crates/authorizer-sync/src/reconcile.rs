@@ -177,7 +177,7 @@ impl AuthorizerSync {
                         Due::Authorizer(appid) if !listed.contains(&appid.number()) => {
                             absent.insert(appid);
                         }
-                        Due::Authorizer(_) | Due::Notice(_) | Due::Message(_) => {}
+                        Due::Authorizer(_) | Due::Notice(_) | Due::Message(_) | Due::Event(_) => {}
                     }
                 }
                 match page.next {

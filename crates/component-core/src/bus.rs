@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 
 use crate::error::Error;
 use crate::push::message::Message;
-use crate::time::Deadline;
+use crate::row::authorizer::Change;
+use crate::time::{Deadline, Timestamp};
 
 /// The bus of one stack.
 #[derive(Clone)]
@@ -33,7 +34,19 @@ const MESSAGE: &str = "Message Received";
 
 const EVENT: &str = "Event Received";
 
-const TYPES: [&str; 2] = [MESSAGE, EVENT];
+const NOTICE: &str = "Notice Received";
+
+/// What is kept for a message.
+const OF_MESSAGES: [&str; 2] = [MESSAGE, EVENT];
+
+/// The detail of a notice's event.
+#[derive(Serialize)]
+struct NoticeDetail<'a> {
+    id: &'a str,
+    component_appid: &'a str,
+    info_type: Option<&'a str>,
+    notice: &'a RawValue,
+}
 
 /// The detail of a message's event.
 #[derive(Serialize)]
@@ -44,6 +57,90 @@ struct MessageDetail<'a> {
     reference: Option<&'a str>,
     format: &'a str,
     message: &'a RawValue,
+}
+
+/// A change of an authorizer, as siblings are told of it. There is no token in it, and no code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorizerEvent {
+    /// Random, and the same whenever it is delivered again.
+    pub id: String,
+    /// The events of one account are counted.
+    pub sequence: u64,
+    /// EventBridge's `detail-type`.
+    pub detail_type: &'static str,
+    /// The account.
+    pub account: AuthorizerAppId,
+    /// The vendor's own name for it.
+    pub reference: Option<String>,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its own id.
+    pub user_name: Option<String>,
+    /// The permission sets that it has granted.
+    pub permission_sets: Vec<u64>,
+    /// When it took place: the notice's `CreateTime`, where there is one.
+    pub at: Timestamp,
+}
+
+/// The detail of an authorizer's event.
+#[derive(Serialize)]
+struct AuthorizerDetail<'a> {
+    id: &'a str,
+    sequence: u64,
+    component_appid: &'a str,
+    authorizer_appid: &'a str,
+    reference: Option<&'a str>,
+    name: Option<&'a str>,
+    user_name: Option<&'a str>,
+    permission_sets: &'a [u64],
+    at: u64,
+}
+
+const OF_AUTHORIZERS: [(Change, &str); 5] = [
+    (Change::Authorized, "Authorizer Authorized"),
+    (Change::Updated, "Authorizer Updated"),
+    (
+        Change::ReauthorizationRequired,
+        "Authorizer Reauthorization Required",
+    ),
+    (Change::Revoked, "Authorizer Revoked"),
+    (Change::Limited, "Authorizer Limited"),
+];
+
+impl AuthorizerEvent {
+    /// The `detail-type` of a change.
+    pub(crate) fn type_of(change: Change) -> &'static str {
+        let mut types = OF_AUTHORIZERS.into_iter();
+        types
+            .find(|(known, _)| *known == change)
+            .map_or("", |(_, name)| name)
+    }
+
+    /// The type of this name.
+    pub(crate) fn known_type(name: &str) -> Option<&'static str> {
+        let mut types = OF_AUTHORIZERS.into_iter();
+        let (_, known) = types.find(|(_, known)| *known == name)?;
+        Some(known)
+    }
+
+    /// As it is put on the bus of `component`.
+    pub(crate) fn of(&self, component: &ComponentAppId) -> Event {
+        let detail = AuthorizerDetail {
+            id: &self.id,
+            sequence: self.sequence,
+            component_appid: component.as_str(),
+            authorizer_appid: self.account.as_str(),
+            reference: self.reference.as_deref(),
+            name: self.name.as_deref(),
+            user_name: self.user_name.as_deref(),
+            permission_sets: &self.permission_sets,
+            at: self.at.as_secs(),
+        };
+        Event {
+            detail_type: self.detail_type,
+            detail: serde_json::to_string(&detail).unwrap_or_default(),
+        }
+    }
 }
 
 impl Event {
@@ -70,9 +167,28 @@ impl Event {
         }
     }
 
+    /// The event of a notice with the identity `id` that tells of no authorization.
+    pub(crate) fn of_notice(
+        id: &str,
+        component: &ComponentAppId,
+        info_type: Option<&str>,
+        notice: &RawValue,
+    ) -> Self {
+        let detail = NoticeDetail {
+            id,
+            component_appid: component.as_str(),
+            info_type,
+            notice,
+        };
+        Self {
+            detail_type: NOTICE,
+            detail: serde_json::to_string(&detail).unwrap_or_default(),
+        }
+    }
+
     /// The type of this name.
     pub(crate) fn known_type(name: &str) -> Option<&'static str> {
-        TYPES.into_iter().find(|known| *known == name)
+        OF_MESSAGES.into_iter().find(|known| *known == name)
     }
 }
 

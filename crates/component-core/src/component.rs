@@ -16,6 +16,7 @@ pub mod streak;
 pub mod authorizer_token;
 pub mod lease;
 mod listing;
+mod publish;
 mod settle;
 mod token;
 

@@ -1,10 +1,15 @@
 //! The table: its keys, expressions and conditions. Nothing else knows DynamoDB.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+};
 
 use crate::chance;
 use crate::digest::hex;
@@ -19,6 +24,7 @@ mod item;
 mod key;
 mod messages;
 mod notices;
+mod outbox;
 mod preauths;
 mod releases;
 mod starts;
@@ -26,9 +32,10 @@ mod ticket;
 
 pub(crate) use codes::CodeClaim;
 pub use due::{Due, DuePage};
-pub use key::{DUE_SHARDS, PERISHABLE_SHARDS, notice_key, release_key};
+pub use key::{DUE_SHARDS, EventKey, PERISHABLE_SHARDS, event_key, notice_key, release_key};
 pub use messages::{KeptMessage, MessageClaim};
-pub use notices::PendingNotice;
+pub use notices::{Pending, PendingNotice, PendingOther};
+pub use outbox::KeptEvent;
 pub use releases::PendingCheck;
 pub use starts::{Start, StartCheck, State};
 pub use ticket::{StoredTicket, TicketPut, TicketWatch};
@@ -50,6 +57,17 @@ pub(crate) enum Swap<R> {
     Written(R),
     /// Another writer was faster, and the row is now this.
     Lost(R),
+    /// Another writer's transaction was on the row just then. The row may still be as it was.
+    Conflict,
+}
+
+/// Why a conditional write failed.
+struct Unwritten {
+    /// The stored row, if the condition failed because of it.
+    stored: Option<Item>,
+    /// Whether another writer's transaction was on the row.
+    conflict: bool,
+    error: Error,
 }
 
 /// The attribute by which a writer recognizes its own write when the outcome is unknown.
@@ -88,6 +106,8 @@ impl Store {
 
     /// Replaces a row by compare-and-set: only if it still is as it was `read`.
     ///
+    /// If there is an item `beside`, both are written, or neither.
+    ///
     /// If an answer is lost, the SDK retries the write, and the retry fails on the success of the
     /// first one. So a failed condition, like an unknown outcome, counts only if the stored row is
     /// another writer's.
@@ -96,35 +116,28 @@ impl Store {
         doing: &'static str,
         mut item: Item,
         read: Expected,
+        beside: Option<Item>,
     ) -> Result<Swap<Item>, Error> {
         let nonce = nonce();
         item.set_text(WRITTEN_BY, &nonce);
         item.set_number("generation", read.generation() + 1);
         let mut last_try = false;
         loop {
-            let put = self
-                .client
-                .put_item()
-                .table_name(&self.table)
-                .set_item(Some(item.clone().into()))
-                .return_values_on_condition_check_failure(
-                    ReturnValuesOnConditionCheckFailure::AllOld,
-                );
-            let put = match read {
-                Expected::Absent => put.condition_expression("attribute_not_exists(pk)"),
-                Expected::Imported => put.condition_expression(
-                    "attribute_exists(pk) AND attribute_not_exists(generation)",
-                ),
-                Expected::Generation(read) => put
-                    .condition_expression("generation = :read")
-                    .expression_attribute_values(":read", AttributeValue::N(read.to_string())),
+            let written = match &beside {
+                None => self.put_alone(doing, &item, read).await,
+                Some(beside) => self.put_both(doing, &item, read, beside).await,
             };
-            let Err(error) = put.send().await else {
+            let Err(Unwritten {
+                stored,
+                conflict,
+                error,
+            }) = written
+            else {
                 return Ok(Swap::Written(item));
             };
-            let current = match refused_put(&error) {
+            let current = match stored {
                 Some(current) => current,
-                None if last_try => return Err(failure(doing, error)),
+                None if last_try && !conflict => return Err(error),
                 None => self.get(doing, item.pk()).await?.unwrap_or_default(),
             };
             if current.text(WRITTEN_BY) == Some(nonce.as_str()) {
@@ -133,12 +146,94 @@ impl Store {
             if Expected::of(&current) != read {
                 return Ok(Swap::Lost(current));
             }
+            if conflict {
+                return Ok(Swap::Conflict);
+            }
             // The condition failed although it holds, or the write did not arrive: once more.
             if last_try {
-                return Err(failure(doing, error));
+                return Err(error);
             }
             last_try = true;
         }
+    }
+
+    async fn put_alone(
+        &self,
+        doing: &'static str,
+        item: &Item,
+        read: Expected,
+    ) -> Result<(), Unwritten> {
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item.clone().into()))
+            .condition_expression(read.condition())
+            .set_expression_attribute_values(read.values())
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let Err(error) = put.send().await else {
+            return Ok(());
+        };
+        let conflict = matches!(
+            error.as_service_error(),
+            Some(PutItemError::TransactionConflictException(_))
+        );
+        Err(Unwritten {
+            stored: refused_put(&error),
+            conflict,
+            error: failure(doing, error),
+        })
+    }
+
+    async fn put_both(
+        &self,
+        doing: &'static str,
+        item: &Item,
+        read: Expected,
+        beside: &Item,
+    ) -> Result<(), Unwritten> {
+        let put = |item: &Item| {
+            Put::builder()
+                .table_name(&self.table)
+                .set_item(Some(item.clone().into()))
+        };
+        let checked = put(item)
+            .condition_expression(read.condition())
+            .set_expression_attribute_values(read.values())
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let mut transaction = self.client.transact_write_items();
+        for put in [checked, put(beside)] {
+            let put = put.build().map_err(|error| Unwritten {
+                stored: None,
+                conflict: false,
+                error: Error::Store {
+                    doing,
+                    source: error.into(),
+                },
+            })?;
+            transaction = transaction.transact_items(TransactWriteItem::builder().put(put).build());
+        }
+        let Err(error) = transaction.send().await else {
+            return Ok(());
+        };
+        let reasons = match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                cancelled.cancellation_reasons()
+            }
+            _ => &[],
+        };
+        let is = |reason: &CancellationReason, code| reason.code() == Some(code);
+        let refused = reasons.first();
+        let refused = refused.filter(|reason| is(reason, "ConditionalCheckFailed"));
+        let stored = refused.map(|reason| reason.item.clone().map(Item::from).unwrap_or_default());
+        let conflict = reasons
+            .iter()
+            .any(|reason| is(reason, "TransactionConflict"));
+        Err(Unwritten {
+            stored,
+            conflict,
+            error: failure(doing, error),
+        })
     }
 }
 
@@ -162,6 +257,22 @@ impl Expected {
         }
     }
 
+    const fn condition(self) -> &'static str {
+        match self {
+            Self::Absent => "attribute_not_exists(pk)",
+            Self::Imported => "attribute_exists(pk) AND attribute_not_exists(generation)",
+            Self::Generation(_) => "generation = :read",
+        }
+    }
+
+    fn values(self) -> Option<HashMap<String, AttributeValue>> {
+        let Self::Generation(read) = self else {
+            return None;
+        };
+        let read = AttributeValue::N(read.to_string());
+        Some(HashMap::from([(":read".to_owned(), read)]))
+    }
+
     const fn generation(self) -> u64 {
         match self {
             Self::Absent | Self::Imported => 0,
@@ -175,6 +286,7 @@ impl<R> Swap<R> {
         match self {
             Self::Written(row) => Swap::Written(read(row)),
             Self::Lost(row) => Swap::Lost(read(row)),
+            Self::Conflict => Swap::Conflict,
         }
     }
 }

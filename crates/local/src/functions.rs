@@ -105,6 +105,7 @@ impl Functions {
             },
             authorizer_sync: AuthorizerSync {
                 component: component().await?,
+                bus: bus(parts),
             },
             token_refresher: TokenRefresher {
                 component: component().await?,

@@ -125,7 +125,7 @@ async fn run(options: &Options, clock: SimClock) -> Result<ExitCode, Error> {
     let parts = parts(&emulators, &http, &wechat_url, &clock, options);
     let functions = Arc::new(Functions::start(&parts).await?);
     let stream = |mapping| Stream::open(emulators.database.clone(), mapping);
-    let (stream, checks) = (stream(Mapping::Notices)?, stream(Mapping::Checks)?);
+    let (stream, outbox) = (stream(Mapping::Notices)?, stream(Mapping::Outbox)?);
     let router = door::router(functions.clone()).merge(emulators.bus.pages());
     let served = tokio::spawn(axum::serve(app, router).into_future());
 
@@ -136,7 +136,7 @@ async fn run(options: &Options, clock: SimClock) -> Result<ExitCode, Error> {
         clock,
         functions,
         stream,
-        checks,
+        outbox,
     };
     if options.once {
         return Ok(story.play().await);

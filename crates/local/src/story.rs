@@ -27,8 +27,8 @@ pub struct Story {
     pub functions: Arc<Functions>,
     /// The table's stream of notices.
     pub stream: Stream,
-    /// The table's stream of the release check's texts.
-    pub checks: Stream,
+    /// The table's stream of what must not wait for them.
+    pub outbox: Stream,
 }
 
 /// What a step saw, or why it was wrong.
@@ -38,7 +38,7 @@ impl Story {
     /// Runs WeChat's pushes, the stream and the schedules in the background, for a person who plays
     /// it by hand.
     pub fn goes_on_by_itself(self) {
-        for stream in [self.stream, self.checks] {
+        for stream in [self.stream, self.outbox] {
             tokio::spawn(triggers::run_stream(self.functions.clone(), stream));
         }
         tokio::spawn(triggers::run_schedules(self.functions, self.clock));

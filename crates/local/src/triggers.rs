@@ -34,8 +34,8 @@ const MAX_TRIES: u32 = 3;
 pub enum Mapping {
     /// Notices of authorizations.
     Notices,
-    /// What must not wait for them: the release check's texts.
-    Checks,
+    /// What must not wait for them: the release check's texts, and the outbox.
+    Outbox,
 }
 
 /// The table's stream, read from its beginning, as a mapping brings it.
@@ -47,17 +47,18 @@ pub struct Stream {
 
 impl Mapping {
     /// Every mapping of the template.
-    pub const ALL: [Self; 2] = [Self::Notices, Self::Checks];
+    pub const ALL: [Self; 2] = [Self::Notices, Self::Outbox];
 
     /// Its filter.
     fn takes(self, record: &Value) -> bool {
         let text = |path| record.pointer(path).and_then(Value::as_str);
-        let prefix = match self {
-            Self::Notices => "notice#",
-            Self::Checks => "release#",
+        let prefixes: &[&str] = match self {
+            Self::Notices => &["notice#"],
+            Self::Outbox => &["event#", "release#"],
         };
-        text("/eventName") == Some("INSERT")
-            && text("/dynamodb/Keys/pk/S").is_some_and(|pk| pk.starts_with(prefix))
+        let pk = text("/dynamodb/Keys/pk/S").unwrap_or_default();
+        let is_new = text("/eventName") == Some("INSERT");
+        is_new && prefixes.iter().any(|prefix| pk.starts_with(prefix))
     }
 }
 

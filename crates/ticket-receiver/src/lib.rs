@@ -75,8 +75,15 @@ impl TicketReceiver {
                     "a notice is stored"
                 );
             }
-            Notice::Unknown(Label { kind, appid }) => {
-                tracing::info!(kind, appid, "a push of a kind that is not handled");
+            Notice::Other {
+                label: Label { kind, appid },
+                notice,
+            } => {
+                tracing::info!(kind, appid, "a push of another kind is passed on");
+                if let Some(notice) = notice {
+                    let store = &self.store;
+                    store.put_other_notice(&opened.sha256, notice, now).await?;
+                }
             }
             Notice::Unusable(Label { kind, appid }) => {
                 tracing::warn!(kind, appid, "a push that cannot be used");

@@ -12,7 +12,7 @@ use component_core::error::Error;
 use component_core::row::authorizer::{AUTHORIZER_REFRESH_MARGIN, MAX_JITTER};
 use component_core::row::component_token::COMPONENT_REFRESH_MARGIN;
 use component_core::row::need::Need;
-use component_core::store::{DUE_SHARDS, Due, PERISHABLE_SHARDS};
+use component_core::store::{DUE_SHARDS, Due, PERISHABLE_SHARDS, Pending};
 use component_core::time::Deadline;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use serde_json::Value;
@@ -118,48 +118,43 @@ impl TokenRefresher {
                     Err(error) => run.failed(appid.as_str(), &error, now),
                 }
             }
+            Due::Message(_) | Due::Event(_) if !run.delivers(deadline) => {}
             Due::Message(id) => {
-                if !run.delivers(deadline) {
-                    return;
-                }
-                match self.deliver(&id, deadline).await {
-                    Ok(true) => run.delivered(),
-                    Ok(false) => {}
-                    Err(error) => run.undelivered(&error),
-                }
+                let delivery = self.component.deliver(&id, &self.bus, BUS_TIME, deadline);
+                run.delivered(delivery.await.map(u64::from));
+            }
+            Due::Event(key) => {
+                // Of two events of one account, the later brings the earlier: side by side, both would.
+                let _alone = run.publishing().await;
+                let delivery = self.component.publish(&key, &self.bus, BUS_TIME, deadline);
+                run.delivered(delivery.await);
             }
             Due::Notice(sha256) => {
-                if !run.has_time(deadline) {
-                    return;
-                }
-                let pending = match self.component.pending_notice(&sha256).await {
-                    Ok(Some(pending)) => pending,
-                    Ok(None) => return,
-                    Err(error) => return run.failed(&sha256, &error, now),
-                };
-                // Many notices of one account are the trouble of one account.
-                let authorizer = pending.notice.authorizer.clone();
-                match self.component.settle(pending, deadline).await {
-                    Ok(_authorizer) => run.settled(),
-                    Err(error) => run.failed(authorizer.as_str(), &error, now),
+                if run.has_time(deadline) {
+                    self.handle_notice(&sha256, run, deadline).await;
                 }
             }
         }
     }
 
-    /// Puts a message on the bus that its receiver could not put there; whether there was one.
-    async fn deliver(&self, id: &str, deadline: Deadline) -> Result<bool, Error> {
-        let store = &self.component.store;
-        let Some(kept) = store.kept_message(id).await? else {
-            return Ok(false);
+    async fn handle_notice(&self, sha256: &str, run: &Run, deadline: Deadline) {
+        let now = self.component.clock.now();
+        let pending = match self.component.pending_notice(sha256).await {
+            Ok(Some(Pending::Authorization(pending))) => pending,
+            Ok(Some(Pending::Other(other))) => {
+                let bus = &self.bus;
+                let passed_on = self.component.pass_on(other, bus, BUS_TIME, deadline);
+                return run.delivered(passed_on.await.map(|()| 1));
+            }
+            Ok(None) => return,
+            Err(error) => return run.failed(sha256, &error, now),
         };
-        if let Err(error) = self.bus.put(&kept.event, deadline.or_after(BUS_TIME)).await {
-            let until = self.component.clock.now() + kept.backoff();
-            store.postpone_message(id, until).await?;
-            return Err(error);
+        // Many notices of one account are the trouble of one account.
+        let authorizer = pending.notice.authorizer.clone();
+        match self.component.settle(pending, deadline).await {
+            Ok(_authorizer) => run.settled(),
+            Err(error) => run.failed(authorizer.as_str(), &error, now),
         }
-        store.finish_message(id).await?;
-        Ok(true)
     }
 
     /// If WeChat's quota of this minute is used up, the run goes on in the next one, if its time

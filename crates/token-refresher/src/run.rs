@@ -15,7 +15,10 @@ use serde_json::{Value, json};
 
 /// One run, shared by the rows that it handles at a time.
 #[derive(Default)]
-pub(crate) struct Run(Mutex<State>);
+pub(crate) struct Run {
+    state: Mutex<State>,
+    publishing: tokio::sync::Mutex<()>,
+}
 
 #[derive(Default)]
 struct State {
@@ -68,20 +71,26 @@ impl Run {
         state.streak.succeeded();
     }
 
-    pub(crate) fn delivered(&self) {
+    /// What became of messages and events for the bus: several failures in a row are the bus's
+    /// trouble.
+    pub(crate) fn delivered(&self, delivery: Result<u64, Error>) {
         let mut state = self.state();
-        state.delivered += 1;
-        state.undelivered = 0;
+        match delivery {
+            Ok(count) => {
+                state.delivered += count;
+                state.undelivered = 0;
+            }
+            Err(error) => {
+                state.failed += 1;
+                state.undelivered += 1;
+                error.warn("delivering what was kept");
+            }
+        }
     }
 
-    /// The bus has not taken a message: several in a row are the bus's trouble.
-    pub(crate) fn undelivered(&self, error: &Error) {
-        {
-            let mut state = self.state();
-            state.failed += 1;
-            state.undelivered += 1;
-        }
-        error.warn("delivering what was kept");
+    /// Waits until no event is being published.
+    pub(crate) async fn publishing(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.publishing.lock().await
     }
 
     /// Whether another message can be delivered.
@@ -245,6 +254,6 @@ impl Run {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

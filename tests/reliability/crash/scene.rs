@@ -133,6 +133,32 @@ impl Scene {
         self.world.simulator.authorizer(appid)?.refresh_token
     }
 
+    /// Asserts that so many messages, and so many events of an account, are on the bus, each once or
+    /// twice and in their order, and that nothing is left to deliver.
+    pub(super) async fn check_bus(&self, messages: usize, events: u64) {
+        let (mut ids, mut published) = (BTreeMap::new(), 0);
+        for event in self.world.emulators.bus.events() {
+            let detail = &event["detail"];
+            *ids.entry(detail["id"].to_string()).or_insert(0) += 1;
+            if let Some(sequence) = detail["sequence"].as_u64() {
+                assert!(sequence <= published + 1, "event {sequence} overtakes");
+                published = published.max(sequence);
+            }
+        }
+        let expected = messages + usize::try_from(events).unwrap();
+        assert_eq!(ids.len(), expected, "{ids:?}");
+        assert!(ids.values().all(|times| *times <= 2), "{ids:?}");
+        assert_eq!(published, events);
+        let rows = self.world.rows().await;
+        let kinds = ["message#", "event#"];
+        let is_kept = |pk: &str| kinds.iter().any(|kind| pk.starts_with(kind));
+        let left = rows
+            .iter()
+            .filter(|(pk, row)| is_kept(pk) && row.contains_key("due_at"));
+        let left: Vec<_> = left.map(|(pk, _)| pk).collect();
+        assert_eq!(left, [""; 0]);
+    }
+
     /// Whether nothing is due for the refresher.
     pub(super) async fn is_refreshed(&self) -> bool {
         let now = self.world.clock.now();
@@ -208,7 +234,7 @@ pub(super) async fn ask(getter: &Process, request: &Value) -> String {
 }
 
 /// A file of `events/`.
-fn file(name: &str) -> Value {
+pub(super) fn file(name: &str) -> Value {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let text = fs::read_to_string(root.join("events").join(format!("{name}.json")));
     serde_json::from_str(&text.unwrap()).unwrap()
@@ -217,6 +243,14 @@ fn file(name: &str) -> Value {
 /// A push in the form of an API Gateway event.
 pub(super) fn pushed(query: &str, body: &str) -> Value {
     let mut event = file("ticket-receiver-ticket");
+    event["rawQueryString"] = query.into();
+    event["body"] = body.into();
+    event
+}
+
+/// The same of a customer's message to the first account.
+pub(super) fn written(query: &str, body: &str) -> Value {
+    let mut event = file("message-receiver-text");
     event["rawQueryString"] = query.into();
     event["body"] = body.into();
     event

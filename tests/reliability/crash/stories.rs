@@ -1,9 +1,11 @@
 //! What may be in flight when a process is killed, how that is prepared, and what happens next.
 
+use http::StatusCode;
+use local::events::Trouble;
 use serde_json::{Value, json};
 use wechat_simulator::DEMO_APPIDS;
 
-use super::scene::{HOURS, Scene, ask, pushed};
+use super::scene::{HOURS, Scene, ask, file, pushed, written};
 use crate::world::appid;
 use crate::world::processes::{Function, Outcome, Process};
 
@@ -21,6 +23,10 @@ const DUE: u64 = 6000;
 
 /// At this age, nothing is due, and the second of the authorization is over.
 const LATELY: u64 = 60;
+
+/// A customer's text.
+const MESSAGE: &str =
+    "<xml><FromUserName>o1</FromUserName><MsgType>text</MsgType><MsgId>1</MsgId></xml>";
 
 const REFRESH: &str = "token-refresher-schedule";
 
@@ -51,10 +57,16 @@ pub(super) enum Story {
     Ticket,
     /// WeChat pushes the notice of an authorization.
     Notice,
+    /// A customer writes to an account.
+    Message,
+    /// The sync puts the events of an account on the bus.
+    Events,
+    /// The refresher delivers what the bus had not taken.
+    Kept,
 }
 
 impl Story {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::RefreshLate,
         Self::RefreshAhead,
         Self::StaleAuthorizer,
@@ -67,16 +79,22 @@ impl Story {
         Self::Redirect,
         Self::Ticket,
         Self::Notice,
+        Self::Message,
+        Self::Events,
+        Self::Kept,
     ];
 
     /// The function that is killed.
     pub(super) const fn function(self) -> Function {
         match self {
-            Self::RefreshLate | Self::RefreshAhead => Function::TokenRefresher,
+            Self::RefreshLate | Self::RefreshAhead | Self::Kept => Function::TokenRefresher,
             Self::StaleAuthorizer | Self::StaleComponent | Self::Refused => Function::TokenGetter,
-            Self::Authorized | Self::Reauthorized | Self::Revoked | Self::Reconcile => {
-                Function::AuthorizerSync
-            }
+            Self::Authorized
+            | Self::Reauthorized
+            | Self::Revoked
+            | Self::Reconcile
+            | Self::Events => Function::AuthorizerSync,
+            Self::Message => Function::MessageReceiver,
             Self::Redirect => Function::AuthCallback,
             Self::Ticket | Self::Notice => Function::TicketReceiver,
         }
@@ -125,6 +143,21 @@ impl Story {
                 let push = scene.world.sealed(&consent.notice);
                 scene.event(pushed(&push.query, &push.body))
             }
+            Self::Message => {
+                let scene = Scene::of(&[appid()], LATELY).await;
+                let push = scene.world.sealed(MESSAGE);
+                scene.event(written(&push.query, &push.body))
+            }
+            Self::Events => Scene::of(&[appid()], LATELY).await.stream(),
+            Self::Kept => {
+                let scene = Scene::of(&[appid()], LATELY).await;
+                let world = &scene.world;
+                world.emulators.bus.fail(Trouble::Down, u32::MAX);
+                assert_eq!(world.message(appid(), MESSAGE).await.0, StatusCode::OK);
+                world.emulators.bus.mend();
+                world.clock.advance(LATELY);
+                scene.file(REFRESH)
+            }
         }
     }
 
@@ -155,6 +188,22 @@ impl Story {
                 assert!(scene.world.push_xml(notice).await.delivered);
                 let sync = Process::start(Function::AuthorizerSync, &scene.gate.url).await;
                 deliver(&sync, &scene.world.next_batch().unwrap()).await;
+            }
+            Self::Message => {
+                push(&again, &scene.event).await;
+                // One more run of the schedule may find what the killed process left.
+                scene.world.clock.advance(LATELY);
+                let refresher = Process::start(Function::TokenRefresher, &scene.gate.url).await;
+                drop(refresher.invoke(&file(REFRESH)).await);
+                scene.check_bus(1, 2).await;
+            }
+            Self::Events => {
+                deliver(&again, &scene.event).await;
+                scene.check_bus(0, 2).await;
+            }
+            Self::Kept => {
+                drop(again.invoke(&scene.event).await);
+                scene.check_bus(1, 2).await;
             }
             Self::Ticket => push(&again, &scene.event).await,
             Self::Notice => {

@@ -150,6 +150,7 @@ fn key(row: &Authorizer) -> u64 {
         denied_once_at,
         denied_at,
         ttl,
+        event_seq: _,
     } = row;
     let TokenSlot {
         token,

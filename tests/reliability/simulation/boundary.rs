@@ -151,8 +151,15 @@ impl Place {
         }
     }
 
-    fn busy(self, simulation: &Simulation) -> HttpResponse {
+    fn busy(self, simulation: &Simulation, what: &str) -> HttpResponse {
         let (status, body) = match self {
+            // Another writer's transaction is on the row.
+            Self::Dynamodb if what == "PutItem" && simulation.chance().happens(0.5) => {
+                (400, r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionConflictException","message":"conflict"}"#)
+            }
+            Self::Dynamodb if what == "TransactWriteItems" && simulation.chance().happens(0.5) => {
+                (400, r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","message":"cancelled","CancellationReasons":[{"Code":"TransactionConflict"},{"Code":"None"}]}"#)
+            }
             Self::Dynamodb => *simulation.chance().pick(&[
                 (400, r#"{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"slow down"}"#),
                 (500, r#"{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":"try again"}"#),
@@ -224,7 +231,7 @@ impl Simulation {
             Fate::Refused => return broken(),
             Fate::Busy => {
                 self.sleep(there).await;
-                return Ok(place.busy(&self));
+                return Ok(place.busy(&self, &what));
             }
             Fate::Swallowed => return std::future::pending().await,
             Fate::DiesBefore => {

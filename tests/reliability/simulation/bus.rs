@@ -1,4 +1,4 @@
-//! The event bus, called within the process; and the messages that are to come to it.
+//! The event bus, called within the process; and the messages and events that are to come to it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,6 +27,17 @@ struct Message {
     taken: bool,
     /// How often the bus took it.
     deliveries: u64,
+}
+
+/// The events of each account.
+#[derive(Default)]
+pub(crate) struct Outbox(BTreeMap<String, Events>);
+
+/// The sequence of the last event written, and of the last one published.
+#[derive(Default)]
+struct Events {
+    written: u64,
+    published: u64,
 }
 
 /// How often WeChat tries a message.
@@ -74,6 +85,63 @@ impl Simulation {
     }
 
     fn published(&self, detail: &Value) {
+        if detail.get("message").is_some() {
+            self.message_published(detail);
+        } else {
+            self.event_published(detail);
+        }
+    }
+
+    /// An event of an account: none is invented, and each is first published before the next.
+    fn event_published(&self, detail: &Value) {
+        let account = detail["authorizer_appid"].as_str().unwrap();
+        let sequence = detail["sequence"].as_u64().unwrap();
+        self.note(format_args!("the bus has event {sequence} of {account}"));
+        let wrong = {
+            let mut ledger = self.ledger();
+            let events = ledger.events.0.entry(account.to_owned()).or_default();
+            if sequence > events.written {
+                Some("was never written")
+            } else if sequence > events.published + 1 {
+                Some("overtakes another")
+            } else {
+                events.published = events.published.max(sequence);
+                None
+            }
+        };
+        self.count("events published");
+        if let Some(wrong) = wrong {
+            self.broken(format_args!("event {sequence} of {account} {wrong}"));
+        }
+    }
+
+    /// An event is in the outbox, by account and sequence.
+    pub(super) fn event_written(&self, key: &str) {
+        let (account, sequence) = key.split_once('#').unwrap();
+        let sequence: u64 = sequence.parse().unwrap();
+        let wrong = {
+            let mut ledger = self.ledger();
+            ledger.kept.insert(format!("event#{key}"));
+            let events = ledger.events.0.entry(account.to_owned()).or_default();
+            // The account was forgotten meanwhile.
+            if sequence == 1 {
+                *events = Events::default();
+            }
+            let wrong = sequence != events.written + 1;
+            events.written = sequence;
+            wrong
+        };
+        self.count("events");
+        if wrong {
+            self.broken(format_args!("event {key} is not the next one"));
+        }
+    }
+
+    pub(super) fn row_deleted(&self, pk: &str) {
+        self.ledger().kept.remove(pk);
+    }
+
+    fn message_published(&self, detail: &Value) {
         let number = detail["message"]["MsgId"].as_str().unwrap();
         self.note(format_args!("the bus has message {number}"));
         let mut ledger = self.ledger();
@@ -141,8 +209,16 @@ impl Simulation {
         row.is_some_and(|row| text(&row, "status") == "authorized")
     }
 
-    /// What must hold of messages once all faults have ended: nothing is lost.
-    pub(crate) fn check_messages(&self) {
+    /// What must hold of messages and events once all faults have ended: nothing is lost.
+    pub(crate) fn check_bus(&self) {
+        let events = std::mem::take(&mut self.ledger().events.0);
+        for (account, Events { written, published }) in events {
+            if written != published {
+                self.broken(format_args!(
+                    "of {written} events of {account} {published} are published"
+                ));
+            }
+        }
         let messages = std::mem::take(&mut self.ledger().messages.0);
         for (number, message) in messages {
             match (message.taken, message.deliveries) {

@@ -8,7 +8,9 @@ use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
+use dynoxide::actions::delete_item::DeleteItemRequest;
 use dynoxide::actions::put_item::PutItemRequest;
+use dynoxide::actions::transact_write_items::TransactWriteItemsRequest;
 use dynoxide::actions::update_item::UpdateItemRequest;
 use dynoxide::storage_backend::Clock;
 use dynoxide::{AttributeValue, Database};
@@ -107,6 +109,33 @@ impl Simulation {
                     written(&answer)
                 })
             }
+            "TransactWriteItems" => {
+                let request: TransactWriteItemsRequest = read(body);
+                let puts = request.transact_items.iter();
+                let items: Vec<_> = puts
+                    .map(|item| item.put.as_ref().unwrap().item.clone())
+                    .collect();
+                let token = request.client_request_token.clone().unwrap();
+                let done = database.transact_write_items(request);
+                done.map(|answer| {
+                    // A retry of the SDK's is the same transaction.
+                    if self.0.transactions.lock().unwrap().insert(token) {
+                        for item in &items {
+                            self.stored(item);
+                        }
+                    }
+                    written(&answer)
+                })
+            }
+            "DeleteItem" => {
+                let request: DeleteItemRequest = read(body);
+                let pk = text(&request.key, "pk").to_owned();
+                let delete = database.delete_item(request);
+                delete.map(|answer| {
+                    self.row_deleted(&pk);
+                    written(&answer)
+                })
+            }
             "UpdateItem" => {
                 let request: UpdateItemRequest = read(body);
                 let key = request.key.clone();
@@ -139,9 +168,12 @@ impl Simulation {
         let pk = text(item, "pk");
         if let Some(sha256) = pk.strip_prefix("notice#") {
             self.notice_stored(sha256);
-            self.bring_soon(sha256);
+            self.bring_soon(pk);
         } else if let Some(id) = pk.strip_prefix("message#") {
             self.message_kept(id);
+        } else if let Some(key) = pk.strip_prefix("event#") {
+            self.event_written(key);
+            self.bring_soon(pk);
         } else if let Some(appid) = pk.strip_prefix("authorizer#") {
             self.row_written(appid, item);
         } else if pk == "component#token" {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Simulation;
 use super::boundary::Invocation;
-use super::bus::Messages;
+use super::bus::{Messages, Outbox};
 use super::dynamodb::{number, text};
 use super::triggers::Wish;
 
@@ -38,9 +38,10 @@ pub(crate) struct Ledger {
     serial: u64,
     /// Notices that are stored and not handled.
     pending: BTreeSet<String>,
-    /// Messages that the bus has not taken.
-    kept: BTreeSet<String>,
+    /// Messages and events that the bus has not taken.
+    pub(super) kept: BTreeSet<String>,
     pub(super) messages: Messages,
+    pub(super) events: Outbox,
     /// Whether WeChat has refused the component's token since it issued it.
     suspect: bool,
     /// The accounts that have, or have had, a trouble of their own.

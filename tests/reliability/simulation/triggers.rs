@@ -147,9 +147,9 @@ impl Simulation {
         ran.await.answer == Some(StatusCode::OK)
     }
 
-    /// The stream brings a stored notice.
-    pub(super) fn bring_soon(&self, sha256: &str) {
-        self.0.stream.lock().unwrap().push_back(sha256.to_owned());
+    /// The stream brings a new row.
+    pub(super) fn bring_soon(&self, pk: &str) {
+        self.0.stream.lock().unwrap().push(pk.to_owned());
         tokio::spawn(self.clone().bring());
     }
 
@@ -167,13 +167,20 @@ impl Simulation {
         .await;
         let batch: Vec<String> = {
             let mut stream = self.0.stream.lock().unwrap();
-            let some = stream.len().min(10);
-            stream.drain(..some).collect()
+            let all = stream.len();
+            // The records of different rows come in any order.
+            let any = |left| stream.swap_remove(self.chance().below(left));
+            (0..all)
+                .rev()
+                .take(10)
+                .map(|below| below + 1)
+                .map(any)
+                .collect()
         };
-        let record = |sha256: &String| {
+        let record = |pk: &String| {
             json!({
                 "eventName": "INSERT",
-                "dynamodb": {"Keys": {"pk": {"S": format!("notice#{sha256}")}}, "SequenceNumber": sha256},
+                "dynamodb": {"Keys": {"pk": {"S": pk}}, "SequenceNumber": pk},
             })
         };
         let records: Vec<Value> = batch.iter().map(record).collect();

@@ -5,7 +5,7 @@ use component_api::id::AuthorizerAppId;
 use component_core::component::exchange::{Bringer, Exchanged};
 use component_core::error::Error;
 use component_core::row::authorizer::{Reference, Standing};
-use component_core::store::{Due, Start, StartCheck, State};
+use component_core::store::{Due, Pending, Start, StartCheck, State};
 use component_core::time::Deadline;
 use component_core::token::{AuthorizationCode, Secret};
 
@@ -47,11 +47,11 @@ async fn check_notice_is_due(world: &World, notice: &Item, due_at: Option<u64>) 
 
 async fn settle(world: &World, notice: &Item) -> Result<Option<AuthorizerAppId>, Error> {
     match component(world).pending_notice(id(notice)).await? {
-        Some(pending) => {
+        Some(Pending::Authorization(pending)) => {
             let settled = component(world).settle(pending, deadline());
             settled.await.map(Some)
         }
-        None => Ok(None),
+        Some(Pending::Other(_)) | None => Ok(None),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use component_core::component::exchange::Bringer;
 use component_core::token::{AuthorizationCode, Secret};
 use http::StatusCode;
+use local::events::Trouble;
 use wechat_simulator::{DEMO_APPIDS, Fault, FaultEffect};
 
 use super::{Item, at};
@@ -38,6 +39,7 @@ pub(super) async fn written() -> Rows {
     };
     scene.note("ticket", "component#ticket").await;
     scene.come_by_a_link().await;
+    scene.take_messages().await;
     scene.put_off_a_notice().await;
     scene.claim_a_code().await;
     scene.revoke().await;
@@ -64,9 +66,34 @@ impl Scene {
         assert_eq!(page.status(), StatusCode::SEE_OTHER);
         self.note("start_used", &start).await;
         self.note_new("code_exchanged", "code#").await;
+        self.note("event", &format!("event#{SHOP}#1")).await;
         self.world.deliver().await;
         self.note("notice_handled", &notice).await;
         self.note_authorizer("authorizer", SHOP).await;
+        self.world.deliver_all().await;
+    }
+
+    /// A customer writes while the bus is down; WeChat checks the component, and tells of a filing.
+    async fn take_messages(&mut self) {
+        const CHECK: &str = "wx570bc396a51b8ff8";
+        let text = |content: &str| {
+            format!(
+                "<xml><FromUserName>o1</FromUserName><MsgType>text</MsgType><Content>{content}</Content><MsgId>1</MsgId></xml>"
+            )
+        };
+        self.world.emulators.bus.fail(Trouble::Down, 1);
+        self.world.message(SHOP, &text("hello")).await;
+        let message = self.note_new("message_kept", "message#").await;
+        self.world.pass(Duration::from_mins(1)).await;
+        self.world.refresh().await;
+        self.note("message_delivered", &message).await;
+        let code = text("QUERY_AUTH_CODE:queryauthcode@@@checked");
+        self.world.message(CHECK, &code).await;
+        self.note_new("release", "release#").await;
+        let filing = "<xml><InfoType>notify_apply_icpfiling_result</InfoType><beian_status>1024</beian_status></xml>";
+        assert!(self.world.push_xml(filing).await.delivered);
+        self.note_new("notice_other", "notice#").await;
+        drop(self.world.next_batch());
     }
 
     /// WeChat does not answer while a notice is handled.

@@ -95,6 +95,20 @@ impl Component {
         self.keep(row, change, deadline).await
     }
 
+    /// The same for a change that took place `at` some time, as its notice says.
+    ///
+    /// # Errors
+    /// As [`Component::change_authorizer`].
+    pub(super) async fn change_authorizer_at(
+        &self,
+        row: Authorizer,
+        change: impl Fn(&Authorizer) -> Option<Authorizer>,
+        at: Option<Timestamp>,
+        deadline: Deadline,
+    ) -> Result<Kept<Authorizer>, Error> {
+        self.keep_at(row, change, at, deadline).await
+    }
+
     /// Makes a row a tombstone because WeChat says that the account is not authorized. `seen` is the
     /// row as it was before WeChat was asked: if it has changed since, nothing is written.
     ///

@@ -279,7 +279,10 @@ impl Component {
             Some(bringer.name(&next).unwrap_or(next))
         };
         let next = self.believing(next);
-        let row = match self.change_authorizer(row, next, deadline).await? {
+        let row = match self
+            .change_authorizer_at(row, next, bringer.at(), deadline)
+            .await?
+        {
             Kept::Changed(row) if row.standing != Standing::Revoked => row,
             Kept::Changed(_) | Kept::Unchanged(_) => return Ok(Exchanged::Superseded(appid)),
         };
@@ -306,7 +309,10 @@ impl Component {
         let row = self.known(appid).await?;
         if row.is_authorized_since(notice.created_at) {
             let next = self.believing(|row| bringer.name(row));
-            let row = self.change_authorizer(row, next, deadline).await?.row();
+            let row = self
+                .change_authorizer_at(row, next, bringer.at(), deadline)
+                .await?
+                .row();
             return Ok(Exchanged::Stored(Box::new(row)));
         }
         let known = self.ask_wechat(appid, deadline).await?;
@@ -335,22 +341,33 @@ impl Component {
             // The list may have brought it, with no more than a bound of the time. Or what is stored is
             // the authorization before it, whose access token WeChat has ended.
             KnownToWechat::Untold if row.may_be_authorized_at(notice.created_at) => {
-                let moment = self.clock.moment();
-                let next = self.believing(|row| {
-                    let confirmed = row.confirm(notice.created_at);
-                    let confirmed = confirmed.map(|row| row.distrusted(moment));
-                    bringer
-                        .name(confirmed.as_ref().unwrap_or(row))
-                        .or(confirmed)
-                });
-                let row = self.change_authorizer(row, next, deadline).await?.row();
-                Ok(Exchanged::Stored(Box::new(row)))
+                self.confirm_untold(row, notice, bringer, deadline).await
             }
             KnownToWechat::Untold => Err(Error::Untold {
                 appid: appid.clone(),
                 denied: Denied::Not,
             }),
         }
+    }
+
+    /// The row has the authorization of a notice, or the one before it: its access token is got anew.
+    async fn confirm_untold(
+        &self,
+        row: Authorizer,
+        notice: &AuthorizationNotice,
+        bringer: Bringer<'_>,
+        deadline: Deadline,
+    ) -> Result<Exchanged, Error> {
+        let moment = self.clock.moment();
+        let next = self.believing(|row| {
+            let confirmed = row.confirm(notice.created_at);
+            let confirmed = confirmed.map(|row| row.distrusted(moment));
+            bringer
+                .name(confirmed.as_ref().unwrap_or(row))
+                .or(confirmed)
+        });
+        let kept = self.change_authorizer_at(row, next, bringer.at(), deadline);
+        Ok(Exchanged::Stored(Box::new(kept.await?.row())))
     }
 
     /// The code of a notice gave another account: that one is kept, and the notice's is asked about.
@@ -381,7 +398,10 @@ impl Component {
             let named = bringer.name(confirmed.as_ref().unwrap_or(row));
             named.or(confirmed)
         });
-        let row = self.change_authorizer(row, next, deadline).await?.row();
+        let row = self
+            .change_authorizer_at(row, next, bringer.at(), deadline)
+            .await?
+            .row();
         match bringer {
             _ if row.standing != Standing::Revoked => Ok(Exchanged::Stored(Box::new(row))),
             // A revocation was taken since, or WeChat denied the authorization: only WeChat knows which
@@ -461,6 +481,14 @@ impl Bringer<'_> {
                 reference: None,
             },
             known => known,
+        }
+    }
+
+    /// When its authorization took place, if that is known.
+    const fn at(self) -> Option<Timestamp> {
+        match self {
+            Self::Notice { notice, .. } => Some(notice.created_at),
+            Self::Redirect { .. } | Self::Check { .. } => None,
         }
     }
 

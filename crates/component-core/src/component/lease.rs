@@ -28,11 +28,13 @@ pub(super) trait Row: Sized {
     /// Whether its token may be handed out at all.
     fn check(&self, now: Timestamp) -> Result<(), Error>;
     fn read(&self, store: &Store) -> impl Future<Output = Result<Self, Error>> + Send;
-    /// Writes `next` if the table still holds this row.
+    /// Writes `next` if the table still holds this row. `at` is when the change took place.
     fn swap(
         &self,
         next: &Self,
         store: &Store,
+        at: Timestamp,
+        now: Timestamp,
     ) -> impl Future<Output = Result<Swap<Self>, Error>> + Send;
 }
 
@@ -72,6 +74,14 @@ enum Waited<R: Row> {
     Row(R),
     /// The time is up, and the stored token has to do.
     Eased(Expiring<R::Kind>),
+}
+
+/// What competing for a lease has brought.
+enum Competed<R: Row> {
+    /// The lease, or the stored token that has to do.
+    Won(Taken<R>),
+    /// The row as another caller has made it.
+    Lost(R),
 }
 
 /// How long a caller waits for what, in the machine's time.
@@ -151,20 +161,47 @@ impl Component {
                         }
                         continue;
                     }
-                    row = match row.swap(&row.leased(taken, now), &self.store).await {
-                        Ok(Swap::Written(row)) => {
-                            let lease = lease_on(&row);
-                            return Ok(Taken::Lease(row, lease));
-                        }
-                        Ok(Swap::Lost(current)) => {
-                            unwritable.lost(&row, &current)?;
-                            current
-                        }
-                        Err(error) => return self.ease(need, slot, error).map(Taken::Token),
+                    let competed = self.compete(row, taken, need, &mut unwritable, patience);
+                    row = match competed.await? {
+                        Competed::Won(taken) => return Ok(taken),
+                        Competed::Lost(current) => current,
                     };
                 }
             }
         }
+    }
+
+    /// Competes for the lease.
+    async fn compete<R: Row>(
+        &self,
+        row: R,
+        lease: LeaseSlot,
+        need: &Need<R::Kind>,
+        unwritable: &mut Unwritable,
+        patience: Patience,
+    ) -> Result<Competed<R>, Error> {
+        let now = self.clock.now();
+        let lost = match row
+            .swap(&row.leased(lease, now), &self.store, now, now)
+            .await
+        {
+            Ok(Swap::Written(row)) => {
+                let lease = lease_on(&row);
+                return Ok(Competed::Won(Taken::Lease(row, lease)));
+            }
+            Ok(Swap::Lost(current)) => {
+                unwritable.lost(&row, &current)?;
+                return Ok(Competed::Lost(current));
+            }
+            Ok(Swap::Conflict) if self.wait_for_other(patience.wait).await => {
+                let current = row.read(&self.store).await;
+                return Ok(Competed::Lost(current.unwrap_or(row)));
+            }
+            Ok(Swap::Conflict) => Error::Busy("this token"),
+            Err(error) => error,
+        };
+        let eased = self.ease(need, row.slot(), lost)?;
+        Ok(Competed::Won(Taken::Token(eased)))
     }
 
     /// Why no renewal is begun now: the one that we waited for has `just_failed`, or another one within
@@ -219,8 +256,19 @@ impl Component {
     /// deadline allows.
     pub(super) async fn keep<R: Row>(
         &self,
+        row: R,
+        change: impl Fn(&R) -> Option<R>,
+        deadline: Deadline,
+    ) -> Result<Kept<R>, Error> {
+        self.keep_at(row, change, None, deadline).await
+    }
+
+    /// The same for a change that took place `at` some time, if that is known; otherwise now.
+    pub(super) async fn keep_at<R: Row>(
+        &self,
         mut row: R,
         change: impl Fn(&R) -> Option<R>,
+        at: Option<Timestamp>,
         deadline: Deadline,
     ) -> Result<Kept<R>, Error> {
         let mut unwritable = Unwritable::default();
@@ -228,11 +276,18 @@ impl Component {
             let Some(next) = change(&row) else {
                 return Ok(Kept::Unchanged(row));
             };
-            match row.swap(&next, &self.store).await {
+            let now = self.clock.now();
+            match row.swap(&next, &self.store, at.unwrap_or(now), now).await {
                 Ok(Swap::Written(row)) => return Ok(Kept::Changed(row)),
                 Ok(Swap::Lost(current)) => {
                     unwritable.lost(&row, &current)?;
                     row = current;
+                }
+                Ok(Swap::Conflict) => {
+                    if !self.wait_for_other(deadline).await {
+                        return Err(Error::Busy("this row"));
+                    }
+                    row = row.read(&self.store).await.unwrap_or(row);
                 }
                 Err(error) => {
                     error.warn("a write that will be tried again");
@@ -357,7 +412,13 @@ impl Row for ComponentToken {
         store.component_token().await
     }
 
-    async fn swap(&self, next: &Self, store: &Store) -> Result<Swap<Self>, Error> {
+    async fn swap(
+        &self,
+        next: &Self,
+        store: &Store,
+        _at: Timestamp,
+        _now: Timestamp,
+    ) -> Result<Swap<Self>, Error> {
         store.swap_component_token(self, next).await
     }
 }
@@ -395,7 +456,13 @@ impl Row for Authorizer {
         store.authorizer(&self.appid).await
     }
 
-    async fn swap(&self, next: &Self, store: &Store) -> Result<Swap<Self>, Error> {
-        store.swap_authorizer(self, next).await
+    async fn swap(
+        &self,
+        next: &Self,
+        store: &Store,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Swap<Self>, Error> {
+        store.swap_authorizer(self, next, at, now).await
     }
 }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use crate::bus::{Bus, Event};
 use crate::component::exchange::{Bringer, Exchanged};
 use crate::component::recovery::KnownToWechat;
-use crate::component::{Component, Kept};
+use crate::component::{Component, Kept, publish};
 use crate::error::{Denied, Error};
 use crate::push::notice::{AuthorizationChange, AuthorizationNotice, Grant};
 use crate::row::authorizer::{Authorizer, Evidence, GrantedTokens, Revocation};
-use crate::store::PendingNotice;
+use crate::store::{Pending, PendingNotice, PendingOther};
 use crate::time::Deadline;
 use component_api::id::AuthorizerAppId;
 
@@ -43,7 +44,7 @@ impl Component {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn pending_notice(&self, sha256: &str) -> Result<Option<PendingNotice>, Error> {
+    pub async fn pending_notice(&self, sha256: &str) -> Result<Option<Pending>, Error> {
         self.store.pending_notice(sha256).await
     }
 
@@ -101,6 +102,41 @@ impl Component {
                 Err(error)
             }
         }
+    }
+
+    /// Passes a notice of another kind on to the bus, which has `time` for it, and exchanges the code
+    /// that it may bring, as that of an authorization.
+    ///
+    /// # Errors
+    /// [`Error::Bus`], [`Error::Store`], and those of [`Component::settle`]; the notice then stays
+    /// pending.
+    pub async fn pass_on(
+        &self,
+        other: PendingOther,
+        bus: &Bus,
+        time: Duration,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let sha256 = other.sha256.as_str();
+        let info_type = other.info_type.as_deref();
+        if let Some(content) = &other.content {
+            let credentials = self.vault.current().await?;
+            let component = &credentials.push.component_appid;
+            let event = Event::of_notice(sha256, component, info_type, content);
+            if let Err(error) = bus.put(&event, deadline.or_after(time)).await {
+                let until = self.clock.now() + publish::backoff(other.failures);
+                self.store.postpone_notice(sha256, until, None).await?;
+                return Err(error);
+            }
+            tracing::info!(info_type, "a notice is on the bus");
+            self.store.notice_is_published(sha256).await?;
+        }
+        if let Some(registered) = other.registered {
+            self.settle(registered, deadline).await?;
+            return Ok(());
+        }
+        let now = self.clock.now();
+        self.store.finish_notice(sha256, "published", now).await
     }
 
     /// Asks WeChat for the name and the permission sets of an authorizer and keeps them.
@@ -190,7 +226,10 @@ impl Component {
             // It became equal before the write: the next try asks.
             Revocation::Ask | Revocation::Ignore => None,
         };
-        let row = self.change_authorizer(row, next, deadline).await?.row();
+        let row = self
+            .change_authorizer_at(row, next, Some(at), deadline)
+            .await?
+            .row();
         match row.revoke(at, now) {
             Revocation::Ask => Err(Error::Busy("this authorizer")),
             _ if row.revoked_at >= at => Ok(Outcome::Taken(Box::new(row))),
@@ -238,7 +277,10 @@ impl Component {
             };
             row.authorize(evidence, granted, moment)
         };
-        match self.change_authorizer(row, next, deadline).await? {
+        match self
+            .change_authorizer_at(row, next, Some(at), deadline)
+            .await?
+        {
             Kept::Changed(row) if granted.is_none() => Ok(Outcome::Taken(Box::new(row))),
             Kept::Changed(_) => Ok(Outcome::Superseded),
             Kept::Unchanged(_) => Err(Error::Busy("this authorizer")),

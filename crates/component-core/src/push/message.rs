@@ -33,6 +33,8 @@ pub struct Message {
     pub from: Option<String>,
     /// Its `MsgType`.
     pub msg_type: Option<String>,
+    /// Its `InfoType`, if it is a notice of the auth-event URL.
+    pub info_type: Option<String>,
     /// Its `Event`.
     pub event: Option<String>,
     /// Its `Content`.
@@ -142,6 +144,7 @@ impl Message {
             to: text("ToUserName"),
             from: text("FromUserName"),
             msg_type: text("MsgType"),
+            info_type: text("InfoType"),
             event: text("Event"),
             content: text("Content"),
             msg_id: text("MsgId"),

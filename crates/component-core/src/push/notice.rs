@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
+use serde_json::value::RawValue;
+
 use crate::push::fields::{self, Doctype, Field};
+use crate::push::message::Message;
 use crate::time::Timestamp;
 use crate::token::{AuthorizationCode, PreAuthCode, Secret, VerifyTicket};
 use component_api::id::{AuthorizerAppId, ComponentAppId};
@@ -21,13 +24,35 @@ pub enum Notice {
     },
     /// `authorized`, `updateauthorized` or `unauthorized`.
     Authorization(AuthorizationNotice),
-    /// Of another kind, or of none that can be found; answered like the others, since WeChat adds
-    /// kinds.
-    Unknown(Label),
+    /// Of another kind, or of none that can be found: WeChat adds kinds, and the vendor's functions
+    /// may know it.
+    Other {
+        /// What a log line may tell of it.
+        label: Label,
+        /// What it says; `None` if it is neither XML nor a JSON object.
+        notice: Option<Box<OtherNotice>>,
+    },
     /// Of a kind that is known, but what it is about cannot be found, or it names another
     /// component. It is answered like the others too: WeChat would only repeat it.
     Unusable(Label),
 }
+
+/// A notice that is passed on, without the codes and tickets that it may bring.
+#[derive(Debug)]
+pub struct OtherNotice {
+    /// When WeChat made it, see [`AuthorizationNotice::created_at`].
+    pub created_at: Timestamp,
+    /// Its `InfoType`; `None` if it has none, as an event of an account.
+    pub info_type: Option<String>,
+    /// It as JSON, in the form of a message.
+    pub json: Box<RawValue>,
+    /// For a mini program that was registered fast: the account, and its authorization code.
+    pub registered: Option<(AuthorizerAppId, Secret<AuthorizationCode>)>,
+}
+
+/// The result of a fast registration (快速注册), which brings an authorization code. Its name is
+/// WeChat's.
+const FAST_REGISTRATION: &str = "notify_third_fasteregister";
 
 /// All that a log line may tell of a push that is not handled: nothing else of it is known to be no
 /// secret.
@@ -121,10 +146,10 @@ impl Notice {
     ) -> Result<Self, Doctype> {
         let fields = Fields::find(plain)?;
         let Some(info_type) = fields.info_type.text() else {
-            return Ok(match fields.info_type {
-                Field::Missing => Self::Unknown(fields.label(component)),
-                Field::Once(_) | Field::Repeated => Self::Unusable(fields.label(component)),
-            });
+            return match fields.info_type {
+                Field::Missing => fields.other(plain, component, sealed_at),
+                Field::Once(_) | Field::Repeated => Ok(Self::Unusable(fields.label(component))),
+            };
         };
         let notice = if !fields.is_for(component) {
             None
@@ -135,7 +160,7 @@ impl Notice {
                 "authorized" => fields.grant().map(AuthorizationChange::Authorized),
                 "updateauthorized" => fields.grant().map(AuthorizationChange::Updated),
                 "unauthorized" => Some(AuthorizationChange::Unauthorized),
-                _ => return Ok(Self::Unknown(fields.label(component))),
+                _ => return fields.other(plain, component, sealed_at),
             };
             change.and_then(|change| fields.authorization(change, sealed_at))
         };
@@ -192,6 +217,34 @@ impl<'p> Fields<'p> {
                 .text()
                 .is_some_and(|appid| appid == component.as_str()),
         }
+    }
+
+    fn other(
+        &self,
+        plain: &[u8],
+        component: &ComponentAppId,
+        sealed_at: Timestamp,
+    ) -> Result<Notice, Doctype> {
+        let label = self.label(component);
+        let created_at = self.created_at(sealed_at).unwrap_or(sealed_at);
+        let notice = Message::read(plain)?.map(|message| OtherNotice {
+            created_at,
+            registered: message
+                .info_type
+                .as_deref()
+                .and_then(|kind| (kind == FAST_REGISTRATION).then(|| self.registered(plain))?),
+            info_type: message.info_type,
+            json: message.json,
+        });
+        let notice = notice.map(Box::new);
+        Ok(Notice::Other { label, notice })
+    }
+
+    /// The account that was registered, and its code; a registration that failed has neither.
+    fn registered(&self, plain: &[u8]) -> Option<(AuthorizerAppId, Secret<AuthorizationCode>)> {
+        let appid = AuthorizerAppId::parse(&self.other_appid.text()?).ok()?;
+        let [code] = fields::find(plain, ["auth_code"]).ok()?;
+        Some((appid, Secret::parse(&code.text()?)?))
     }
 
     fn ticket(&self, sealed_at: Timestamp) -> Option<Notice> {

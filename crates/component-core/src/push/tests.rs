@@ -440,7 +440,7 @@ fn check_taken(message: &[u8], is_unusable: bool) {
     let opened = opened.map(|push| push.notice).expect(&shown);
     match opened {
         Notice::Unusable(_) => assert!(is_unusable, "{shown}"),
-        Notice::Unknown(_) => assert!(!is_unusable, "{shown}"),
+        Notice::Other { .. } => assert!(!is_unusable, "{shown}"),
         other => panic!("{shown} is read as {other:?}"),
     }
 }

@@ -9,9 +9,11 @@ use crate::token::{AuthorizerAccessToken, AuthorizerRefreshToken, Expiring, OVER
 use component_api::id::AuthorizerAppId;
 
 mod authorize;
+mod change;
 mod renewal;
 mod revocation;
 
+pub use change::Change;
 pub use renewal::Setback;
 pub use revocation::{Denial, Revocation, denied_at_of_undated};
 
@@ -62,6 +64,8 @@ pub struct Authorizer {
     pub denied_at: Option<Timestamp>,
     /// When a tombstone may be forgotten.
     pub ttl: Option<Timestamp>,
+    /// How many changes siblings were told of: the `sequence` of the last event.
+    pub event_seq: u64,
 }
 
 /// The vendor's own name for an account, from the link by which it was authorized.
@@ -166,6 +170,7 @@ impl Authorizer {
             denied_once_at: None,
             denied_at: None,
             ttl: None,
+            event_seq: 0,
         }
     }
 

@@ -3,9 +3,10 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::item::Item;
-use super::{Expected, Store, Swap, key, text};
+use super::{Expected, Store, Swap, key, outbox, text};
 use crate::error::Error;
 use crate::row::authorizer::{Authorizer, Reference, Standing, denied_at_of_undated};
+use crate::time::Timestamp;
 use crate::token::Secret;
 use component_api::id::AuthorizerAppId;
 
@@ -24,7 +25,8 @@ impl Store {
         Ok(read(appid, &item.unwrap_or_default()))
     }
 
-    /// Writes `next` if the row is still in the generation of `before`.
+    /// Writes `next` if the row is still in the generation of `before`. What siblings see of the
+    /// change, which took place `at` some time, is written to the outbox with it.
     ///
     /// # Errors
     /// [`Error::Store`].
@@ -32,13 +34,21 @@ impl Store {
         &self,
         before: &Authorizer,
         next: &Authorizer,
+        at: Timestamp,
+        now: Timestamp,
     ) -> Result<Swap<Authorizer>, Error> {
         let expected = match before.generation {
             0 if *before == Authorizer::unknown(before.appid.clone()) => Expected::Absent,
             0 => Expected::Imported,
             generation => Expected::Generation(generation),
         };
-        let swap = self.swap("write an authorizer", write(next), expected);
+        let mut item = write(next);
+        let event = before.change_to(next).map(|change| {
+            let sequence = before.event_seq + 1;
+            item.set_number("event_seq", sequence);
+            outbox::write(next, sequence, change, at, now)
+        });
+        let swap = self.swap("write an authorizer", item, expected, event);
         Ok(swap.await?.map(|item| read(&next.appid, &item)))
     }
 }
@@ -75,6 +85,18 @@ fn write(row: &Authorizer) -> Item {
     if let Some(user_name) = &row.user_name {
         item.set_text("user_name", user_name);
     }
+    if row.event_seq > 0 {
+        item.set_number("event_seq", row.event_seq);
+    }
+    set_moments(&mut item, row);
+    if let Some(reference) = &row.reference {
+        item.set_text("reference", &reference.name);
+        item.set_time("reference_at", reference.at);
+    }
+    item
+}
+
+fn set_moments(item: &mut Item, row: &Authorizer) {
     let moments = [
         ("listed_at", row.listed_at),
         ("limited_at", row.limited_at),
@@ -88,11 +110,6 @@ fn write(row: &Authorizer) -> Item {
             item.set_time(name, moment);
         }
     }
-    if let Some(reference) = &row.reference {
-        item.set_text("reference", &reference.name);
-        item.set_time("reference_at", reference.at);
-    }
-    item
 }
 
 fn standing(item: &Item, has_refresh_token: bool) -> Standing {
@@ -154,5 +171,6 @@ fn read(appid: &AuthorizerAppId, item: &Item) -> Authorizer {
         denied_once_at: item.time("denied_once_at"),
         denied_at: item.time("denied_at").or_else(denied_at),
         ttl,
+        event_seq: item.number("event_seq").unwrap_or_default(),
     }
 }

@@ -37,7 +37,7 @@ impl Store {
             0 => Expected::Imported,
             generation => Expected::Generation(generation),
         };
-        let swap = self.swap("write the component token", item, expected);
+        let swap = self.swap("write the component token", item, expected, None);
         Ok(swap.await?.map(|item| read(&item)))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 
-use super::{Store, failure, item::Item, key, time};
+use super::{EventKey, Store, failure, item::Item, key, time};
 use crate::error::Error;
 use crate::time::Timestamp;
 use component_api::id::AuthorizerAppId;
@@ -18,6 +18,8 @@ pub enum Due {
     Notice(String),
     /// A message that the bus has not taken, by its identity.
     Message(String),
+    /// An event that the bus has not taken.
+    Event(EventKey),
 }
 
 /// A page of what is due.
@@ -106,4 +108,5 @@ fn read(item: &Item) -> Option<Due> {
         .map(Due::Authorizer)
         .or_else(notice)
         .or_else(message)
+        .or_else(|| key::event_key(pk).map(Due::Event))
 }

@@ -16,6 +16,7 @@ const AUTHORIZER: &str = "authorizer#";
 const NOTICE: &str = "notice#";
 const MESSAGE: &str = "message#";
 const RELEASE: &str = "release#";
+const EVENT: &str = "event#";
 
 /// The shards that authorizers are spread over.
 pub const DUE_SHARDS: Range<u64> = 0..16;
@@ -28,6 +29,29 @@ pub const PERISHABLE_SHARDS: Range<u64> = 16..32;
 /// has it.
 pub fn notice_key(pk: &str) -> Option<&str> {
     pk.strip_prefix(NOTICE)
+}
+
+/// Which event of which account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventKey {
+    /// The account.
+    pub account: AuthorizerAppId,
+    /// The event's number: those of one account are counted.
+    pub sequence: u64,
+}
+
+/// The event that a key of the table names, as a stream record has it.
+pub fn event_key(pk: &str) -> Option<EventKey> {
+    let (account, sequence) = pk.strip_prefix(EVENT)?.split_once('#')?;
+    Some(EventKey {
+        account: AuthorizerAppId::parse(account).ok()?,
+        sequence: sequence.parse().ok()?,
+    })
+}
+
+/// An event that the bus has not taken.
+pub(super) fn event(account: &AuthorizerAppId, sequence: u64) -> String {
+    format!("{EVENT}{account}#{sequence}")
 }
 
 /// The identity of a code of the release check in a key of the table, as a stream record has it.
@@ -83,6 +107,12 @@ pub(super) fn start(state: &State) -> String {
 /// The shard of an authorizer.
 pub(super) fn shard(appid: &AuthorizerAppId) -> u64 {
     appid.number() % DUE_SHARDS.end
+}
+
+/// The shard of a notice that is about no authorizer, by its SHA-256.
+pub(super) fn perishable_shard_of(sha256: &str) -> u64 {
+    let digit = sha256.chars().next().and_then(|digit| digit.to_digit(16));
+    PERISHABLE_SHARDS.start + u64::from(digit.unwrap_or_default())
 }
 
 /// The shard of what is perishable about an authorizer.

@@ -36,22 +36,6 @@ const RECEIVER_TIME: Duration = Duration::from_mins(1);
 /// day.
 const LIFE: Duration = Duration::from_hours(48);
 
-/// After the first delivery that failed; doubled with each further one.
-const FIRST_BACKOFF: Duration = Duration::from_secs(30);
-
-/// In every run of the schedule, which comes each five minutes.
-const MAX_BACKOFF: Duration = Duration::from_secs(270);
-
-impl KeptMessage {
-    /// How long to wait after the coming failure.
-    pub fn backoff(&self) -> Duration {
-        let doublings = u32::try_from(self.failures.min(10)).unwrap_or_default();
-        FIRST_BACKOFF
-            .saturating_mul(1 << doublings)
-            .min(MAX_BACKOFF)
-    }
-}
-
 impl Store {
     /// Claims a message, and keeps its event.
     ///
@@ -103,7 +87,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn kept_message(&self, id: &str) -> Result<Option<KeptMessage>, Error> {
+    pub(crate) async fn kept_message(&self, id: &str) -> Result<Option<KeptMessage>, Error> {
         let item = self.get("read a message", &key::message(id)).await?;
         Ok(item.as_ref().and_then(read))
     }
@@ -121,7 +105,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn postpone_message(&self, id: &str, until: Timestamp) -> Result<(), Error> {
+    pub(crate) async fn postpone_message(&self, id: &str, until: Timestamp) -> Result<(), Error> {
         let expression = "SET due_at = :until ADD failures :one";
         self.update_message(id, expression, Some(until)).await
     }

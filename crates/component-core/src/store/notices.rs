@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::value::RawValue;
 
 use super::item::Item;
 use super::{Store, failure, key, refused_put, refused_update, text, time};
 use crate::error::Error;
-use crate::push::notice::{AuthorizationChange, AuthorizationNotice, Grant};
+use crate::push::notice::{AuthorizationChange, AuthorizationNotice, Grant, OtherNotice};
 use crate::time::{MAX_AHEAD, Timestamp};
 use component_api::id::AuthorizerAppId;
 
@@ -22,6 +23,30 @@ pub struct PendingNotice {
     pub failures: u64,
     /// When one call denied the authorization that no other call has denied yet.
     pub denied_once_at: Option<Timestamp>,
+}
+
+/// A notice that is not handled yet.
+#[derive(Debug)]
+pub enum Pending {
+    /// Of an authorization.
+    Authorization(PendingNotice),
+    /// Of another kind.
+    Other(PendingOther),
+}
+
+/// A notice of another kind, which is to be passed on.
+#[derive(Debug)]
+pub struct PendingOther {
+    /// SHA-256 of its plain text.
+    pub sha256: String,
+    /// WeChat's name of the kind.
+    pub info_type: Option<String>,
+    /// What it says; `None` once the bus has it.
+    pub content: Option<Box<RawValue>>,
+    /// The authorization that it brings, if it does.
+    pub registered: Option<PendingNotice>,
+    /// How many tries have failed.
+    pub failures: u64,
 }
 
 /// How long the stream may take for a notice. After that the refresher handles it.
@@ -55,8 +80,37 @@ impl Store {
                 item.set_text("pre_auth_code", code.expose());
             }
         }
+        let shard = key::perishable_shard(&notice.authorizer);
+        self.put_pending(item, shard, now).await
+    }
+
+    /// The same for a notice of another kind.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; then WeChat must push it again.
+    pub async fn put_other_notice(
+        &self,
+        sha256: &str,
+        notice: &OtherNotice,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let mut item = Item::keyed(&key::notice(sha256));
+        if let Some(info_type) = &notice.info_type {
+            item.set_text("info_type", info_type);
+        }
+        item.set_text("content", notice.json.get());
+        item.set_time("create_time", notice.created_at);
+        if let Some((account, code)) = &notice.registered {
+            item.set_text("authorizer_appid", account.as_str());
+            item.set_text("authorization_code", code.expose());
+        }
+        let shard = key::perishable_shard_of(sha256);
+        self.put_pending(item, shard, now).await
+    }
+
+    async fn put_pending(&self, mut item: Item, shard: u64, now: Timestamp) -> Result<(), Error> {
         item.set_time("received_at", now);
-        item.set_number("due_shard", key::perishable_shard(&notice.authorizer));
+        item.set_number("due_shard", shard);
         item.set_time("due_at", now + STREAM_TIME);
         item.set_time("ttl", now + LIFE);
         let put = self
@@ -77,12 +131,17 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub(crate) async fn pending_notice(
-        &self,
-        sha256: &str,
-    ) -> Result<Option<PendingNotice>, Error> {
+    pub(crate) async fn pending_notice(&self, sha256: &str) -> Result<Option<Pending>, Error> {
         let item = self.get("read a notice", &key::notice(sha256)).await?;
         Ok(item.as_ref().and_then(|item| read(sha256, item)))
+    }
+
+    /// The bus has a notice of another kind: takes its content out of the table.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub(crate) async fn notice_is_published(&self, sha256: &str) -> Result<(), Error> {
+        self.update_notice(sha256, "REMOVE content", &[]).await
     }
 
     /// Marks a notice as handled and deletes the code it carried.
@@ -97,7 +156,7 @@ impl Store {
     ) -> Result<(), Error> {
         self.update_notice(
             sha256,
-            "SET outcome = :outcome, handled_at = :at REMOVE due_shard, due_at, authorization_code, pre_auth_code",
+            "SET outcome = :outcome, handled_at = :at REMOVE due_shard, due_at, authorization_code, pre_auth_code, content",
             &[(":outcome", text(outcome)), (":at", time(now))],
         )
         .await
@@ -152,7 +211,7 @@ impl Store {
     }
 }
 
-fn read(sha256: &str, item: &Item) -> Option<PendingNotice> {
+fn read(sha256: &str, item: &Item) -> Option<Pending> {
     item.time("due_at")?;
     let grant = || Grant {
         code: item.secret("authorization_code"),
@@ -165,20 +224,34 @@ fn read(sha256: &str, item: &Item) -> Option<PendingNotice> {
         Some(received_at) if created_at > received_at + MAX_AHEAD => received_at,
         _ => created_at,
     };
-    let change = match item.text("info_type")? {
-        "authorized" => AuthorizationChange::Authorized(grant()),
-        "updateauthorized" => AuthorizationChange::Updated(grant()),
-        "unauthorized" => AuthorizationChange::Unauthorized,
-        _ => return None,
+    let of = |change| {
+        Some(PendingNotice {
+            sha256: sha256.to_owned(),
+            notice: AuthorizationNotice {
+                created_at,
+                authorizer: AuthorizerAppId::parse(item.text("authorizer_appid")?).ok()?,
+                change,
+            },
+            failures: item.number("failures").unwrap_or_default(),
+            denied_once_at: item.time("denied_once_at"),
+        })
     };
-    Some(PendingNotice {
-        sha256: sha256.to_owned(),
-        notice: AuthorizationNotice {
-            created_at,
-            authorizer: AuthorizerAppId::parse(item.text("authorizer_appid")?).ok()?,
-            change,
-        },
-        failures: item.number("failures").unwrap_or_default(),
-        denied_once_at: item.time("denied_once_at"),
-    })
+    let info_type = item.text("info_type");
+    let change = match info_type {
+        Some("authorized") => AuthorizationChange::Authorized(grant()),
+        Some("updateauthorized") => AuthorizationChange::Updated(grant()),
+        Some("unauthorized") => AuthorizationChange::Unauthorized,
+        _ => {
+            let content = item.text("content").map(str::to_owned);
+            let registered = AuthorizationChange::Authorized(grant());
+            return Some(Pending::Other(PendingOther {
+                sha256: sha256.to_owned(),
+                info_type: info_type.map(str::to_owned),
+                content: content.and_then(|content| RawValue::from_string(content).ok()),
+                registered: grant().code.and_then(|_| of(registered)),
+                failures: item.number("failures").unwrap_or_default(),
+            }));
+        }
+    };
+    of(change).map(Pending::Authorization)
 }

@@ -79,7 +79,7 @@ fn check_unusable(plain: &str, kind: &str, appid: &str) {
 #[track_caller]
 fn check_unknown(plain: &str, kind: &str, appid: &str) {
     match parse(plain) {
-        Notice::Unknown(told) => assert_eq!(told, label(kind, appid), "{plain}"),
+        Notice::Other { label: told, .. } => assert_eq!(told, label(kind, appid), "{plain}"),
         other => panic!("{plain} is read as {other:?}"),
     }
 }
@@ -421,4 +421,36 @@ fn each_change_is_called_what_wechat_calls_it() {
             other => panic!("{plain} is read as {other:?}"),
         }
     }
+}
+
+#[test]
+fn a_notice_of_another_kind_is_passed_on_without_its_code() {
+    let plain = "<xml><AppId>wx0123456789abcdef</AppId><CreateTime>1700000100</CreateTime><InfoType>notify_third_fasteregister</InfoType><appid>wxfedcba9876543210</appid><status>0</status><auth_code>queryauthcode@@@EXAMPLE</auth_code><info><name>Example Co</name></info></xml>";
+    let other = |plain: &str| match parse(plain) {
+        Notice::Other {
+            notice: Some(notice),
+            ..
+        } => *notice,
+        other => panic!("{plain} is read as {other:?}"),
+    };
+    let notice = other(plain);
+    assert_eq!(
+        notice.info_type.as_deref(),
+        Some("notify_third_fasteregister")
+    );
+    assert_eq!(notice.created_at.as_secs(), 1_700_000_100);
+    assert!(!notice.json.get().contains("@@@"), "{}", notice.json);
+    let (appid, code) = notice.registered.unwrap();
+    assert_eq!(appid.as_str(), "wxfedcba9876543210");
+    assert_eq!(code.expose(), "queryauthcode@@@EXAMPLE");
+    // A registration that failed, and a code of another kind.
+    assert!(other(&without(plain, "auth_code")).registered.is_none());
+    assert!(
+        other(&plain.replace("fasteregister", "other"))
+            .registered
+            .is_none()
+    );
+    // An event of an account has no InfoType.
+    let event = other("<xml><MsgType>event</MsgType><Event>weapp_audit_success</Event></xml>");
+    assert_eq!((event.info_type, event.created_at), (None, SEALED));
 }

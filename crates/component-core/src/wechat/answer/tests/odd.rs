@@ -543,8 +543,10 @@ async fn info_tells_of_the_account_the_grant_both_or_neither() {
     }
     for (grant, granted) in [
         (format!("{{{}}}", refresh()), Some(true)),
-        (r#"{"authorizer_refresh_token":""}"#.to_owned(), Some(false)),
-        ("{}".to_owned(), Some(false)),
+        (format!("{{{}}}", owner()), Some(false)),
+        // What names neither the account nor a token does not say that there is none.
+        (r#"{"authorizer_refresh_token":""}"#.to_owned(), None),
+        ("{}".to_owned(), None),
         ("null".to_owned(), None),
         ("7".to_owned(), None),
     ] {
