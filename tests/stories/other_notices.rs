@@ -130,6 +130,49 @@ async fn a_mini_program_that_is_registered_fast_is_connected_by_its_code() {
 }
 
 #[tokio::test]
+async fn a_bus_that_is_down_holds_up_no_code() {
+    let world = World::with_ticket().await;
+    world
+        .simulator
+        .add_account(REGISTERED, "new", AccountKind::MiniProgram);
+    let consent = world.simulator.authorize_unpushed(REGISTERED).unwrap();
+    world.emulators.bus.fail(Trouble::Down, u32::MAX);
+    assert!(
+        world
+            .push_xml(&registration(&consent.auth_code))
+            .await
+            .delivered
+    );
+    world.deliver().await;
+    world.assert_good(&world.token(REGISTERED).await.unwrap());
+    world.emulators.bus.mend();
+    world.pass(5 * MINUTE).await;
+    world.refresh().await;
+    assert_eq!(notices(&world).len(), 1);
+    assert_eq!(world.wechat_calls("api_query_auth"), 1);
+}
+
+#[tokio::test]
+async fn json_that_names_itself_as_an_authorization_is_passed_on_and_changes_nothing() {
+    let world = World::with_authorizer().await;
+    let appid = crate::world::appid();
+    let json = format!(r#"{{"InfoType":"unauthorized","AuthorizerAppid":"{appid}"}}"#);
+    assert!(world.push_xml(&json).await.delivered);
+    world.deliver_all().await;
+    assert_eq!(notices(&world)[0]["info_type"], "unauthorized");
+    world.assert_good(&world.token(appid).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_kind_that_is_not_known_may_name_another_app_id() {
+    let world = World::with_ticket().await;
+    let foreign = FILING.replace("wx0123456789abcdef", "wxfedcba9876543211");
+    assert!(world.push_xml(&foreign).await.delivered);
+    world.deliver().await;
+    assert_eq!(notices(&world)[0]["notice"]["AppId"], "wxfedcba9876543211");
+}
+
+#[tokio::test]
 async fn a_registration_whose_code_cannot_be_exchanged_now_is_told_once_and_exchanged_later() {
     let world = World::with_ticket().await;
     world

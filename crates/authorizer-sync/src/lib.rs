@@ -9,7 +9,9 @@ use component_core::bus::Bus;
 use component_core::component::Component;
 use component_core::error::Error;
 use component_core::row::authorizer::{Authorizer, Standing};
-use component_core::store::{EventKey, Pending, PendingNotice, event_key, notice_key, release_key};
+use component_core::store::{
+    EventKey, Pending, PendingNotice, PendingOther, event_key, notice_key, release_key,
+};
 use component_core::time::Deadline;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
@@ -29,6 +31,13 @@ const AT_ONCE: usize = 8;
 
 /// The bus answers within milliseconds, and the release check waits behind it.
 const BUS_TIME: Duration = Duration::from_secs(1);
+
+/// All events of one account in a batch have this long. The schedule publishes the others.
+const PUBLISHING_TIME: Duration = Duration::from_secs(2);
+
+/// WeChat waits six seconds for an answer to its check. What comes later is in vain, and would hold
+/// up the check of the next account.
+const CHECK_TIME: Duration = Duration::from_secs(10);
 
 /// A notice waits for the account's name no longer than this: the daily run asks again.
 const NAMING_TIME: Duration = Duration::from_secs(2);
@@ -59,14 +68,16 @@ impl AuthorizerSync {
 
     /// Answers the texts of WeChat's release check; answers the sequence numbers of those that failed.
     async fn answer_checks<'a>(&self, records: &'a [Value], deadline: Deadline) -> Vec<&'a str> {
-        let mut failed = Vec::new();
-        for (sequence_number, sha256) in inserted(records, release_key) {
-            if let Err(error) = self.answer_check(sha256, deadline).await {
+        let checks: Vec<_> = inserted(records, release_key)
+            .map(async |(sequence_number, sha256)| {
+                let answered = self.answer_check(sha256, deadline.or_after(CHECK_TIME));
+                let error = answered.await.err()?;
                 error.log("answering the release check");
-                failed.push(sequence_number);
-            }
-        }
-        failed
+                Some(sequence_number)
+            })
+            .collect();
+        let failed = stream::iter(checks).buffer_unordered(AT_ONCE);
+        failed.filter_map(std::future::ready).collect().await
     }
 
     /// Puts events of the outbox on the bus, once for each account: the newest brings those before
@@ -83,6 +94,7 @@ impl AuthorizerSync {
             .map(|(account, sequence)| EventKey { account, sequence })
             .collect();
         let publish = async |key: &EventKey| {
+            let deadline = deadline.or_after(PUBLISHING_TIME);
             let published = self.component.publish(key, &self.bus, BUS_TIME, deadline);
             if let Err(error) = published.await {
                 error.warn("publishing an event, which is left to the schedule");
@@ -133,9 +145,32 @@ impl AuthorizerSync {
             .collect()
             .await;
         failed.extend(accounts.into_iter().flatten());
+        failed.extend(self.pass_on(others, deadline).await);
+        // After all of them: no notice waits for another account's name.
+        let describing: Vec<_> = appids
+            .iter()
+            .map(|appid| self.name(appid, deadline))
+            .collect();
+        stream::iter(describing)
+            .for_each_concurrent(AT_ONCE, |described| described)
+            .await;
+        failed
+    }
+
+    /// Passes notices of other kinds on; answers the sequence numbers of those that failed.
+    async fn pass_on<'a>(
+        &self,
+        others: Vec<(&'a str, PendingOther)>,
+        deadline: Deadline,
+    ) -> Vec<&'a str> {
+        let mut failed = Vec::new();
         for (sequence_number, other) in others {
             let bus = &self.bus;
-            match self.component.pass_on(other, bus, BUS_TIME, deadline).await {
+            match self
+                .component
+                .pass_on(&other, bus, BUS_TIME, deadline)
+                .await
+            {
                 Ok(()) => {}
                 // The schedule passes it on: a batch that came again would hold up the notices behind.
                 Err(error @ (Error::Bus(_) | Error::Untold { .. })) => {
@@ -147,14 +182,6 @@ impl AuthorizerSync {
                 }
             }
         }
-        // After all of them: no notice waits for another account's name.
-        let describing: Vec<_> = appids
-            .iter()
-            .map(|appid| self.name(appid, deadline))
-            .collect();
-        stream::iter(describing)
-            .for_each_concurrent(AT_ONCE, |described| described)
-            .await;
         failed
     }
 

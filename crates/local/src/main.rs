@@ -22,6 +22,8 @@ use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 use url::Url;
 use wechat_simulator::{DEMO_APPIDS, Settings, SimClock, Simulator};
 
@@ -84,9 +86,13 @@ async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .compact()
-        .with_target(false)
-        .with_timer(OnTheClock(clock.clone()))
-        .with_ansi(std::io::stderr().is_terminal())
+        .event_format(Marked(
+            tracing_subscriber::fmt::format()
+                .compact()
+                .with_target(false)
+                .with_ansi(std::io::stderr().is_terminal())
+                .with_timer(OnTheClock(clock.clone())),
+        ))
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
@@ -217,14 +223,40 @@ impl FormatTime for OnTheClock {
     fn format_time(&self, out: &mut Writer<'_>) -> std::fmt::Result {
         let secs = self.0.now();
         let (hours, minutes) = (secs / 3600 % 24, secs / 60 % 60);
-        write!(out, "{hours:02}:{minutes:02}:{:02}", secs % 60)
+        write!(out, "{hours:02}:{minutes:02}:{:02}Z", secs % 60)
+    }
+}
+
+/// Each line says whose it is: the functions', or the simulated WeChat's.
+struct Marked<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for Marked<F>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut out: Writer<'_>,
+        event: &tracing::Event<'_>,
+    ) -> std::fmt::Result {
+        let target = event.metadata().target();
+        let mark = if target.starts_with("wechat_simulator") {
+            "微信│ "
+        } else {
+            "函数│ "
+        };
+        out.write_str(mark)?;
+        self.0.format_event(context, out, event)
     }
 }
 
 fn panel(app: &str, wechat: &str, settings: &Settings, options: &Options) -> Result<(), Error> {
     let host = app.trim_start_matches("http://");
     let data = options.data.as_ref().map_or_else(
-        || "内存 in memory".to_owned(),
+        || "仅内存，退出即清空 in memory only".to_owned(),
         |file| file.display().to_string(),
     );
     let (speed, component) = (options.speed, &settings.component_appid);
@@ -234,22 +266,23 @@ fn panel(app: &str, wechat: &str, settings: &Settings, options: &Options) -> Res
         "
   微信第三方平台 · WeChat third-party platform
 
-  函数 functions    {app}
-  微信 WeChat       {wechat}   (模拟 simulated, component {component})
-  数据表 table      {data}
-  时钟 clock        {speed} x
+  服务地址 functions  {app}
+  微信 WeChat         {wechat}   (模拟 simulated, component {component})
+  数据 table          {data}
+  时钟 clock          {speed} 倍速 x
 
-  微信开放平台控制台中填写 · as pasted into WeChat's console
+  微信开放平台“开发资料”对应项 · as pasted into WeChat's console
     授权事件接收 URL       {app}/wechat/events
     消息与事件接收 URL     {app}/wechat/$APPID$/messages
     授权发起页域名         {host}
 
   接下来 · what next
-    1. 打开 open          {app}/auth/start
-    2. 取令牌 get a token  curl -s {app}/_local/token -d '{{\"authorizer_appid\":\"{demo}\"}}'
-    3. 过两小时 two hours  curl -s {wechat}/_sim/clock -d '{{\"advance_secs\":7200}}'
+    1. 打开授权页 open        {app}/auth/start
+    2. 获取令牌 get a token   curl -s {app}/_local/token -d '{{\"authorizer_appid\":\"{demo}\"}}'
+    3. 快进两小时 two hours   curl -s {wechat}/_sim/clock -d '{{\"advance_secs\":7200}}'
+    4. 发消息 write to it     {wechat}/_sim/chat   (事件 events: {app}/_local/events)
 
-  Ctrl-C 结束 ends it.
+  按 Ctrl-C 退出 ends it.
 "
     )?;
     Ok(())

@@ -1,6 +1,7 @@
 //! What is known of the accounts that messages are for.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,9 +12,15 @@ use component_core::row::authorizer::Standing;
 use component_core::store::Store;
 use component_core::time::{Clock, Deadline, Timestamp};
 
+use super::in_time;
+
 /// The accounts whose messages were let through lately.
 #[derive(Default)]
-pub struct Accounts(Mutex<HashMap<AuthorizerAppId, (Timestamp, Account)>>);
+pub struct Accounts {
+    kept: Mutex<HashMap<AuthorizerAppId, (Timestamp, Account)>>,
+    /// Whether the vendor was told that mini programs show hardly any reply.
+    warned: AtomicBool,
+}
 
 /// What the table says of an account.
 #[derive(Clone, Debug)]
@@ -24,6 +31,8 @@ pub(crate) enum Account {
         user_name: Option<String>,
         /// The vendor's own name for it.
         reference: Option<String>,
+        /// Whether it is a mini program.
+        is_mini_program: bool,
     },
     /// They do not, for this reason.
     Stops(Code),
@@ -46,19 +55,27 @@ impl Accounts {
         by: Deadline,
     ) -> Result<Account, Error> {
         let now = clock.now();
-        if let Some((read_at, account)) = self.kept().get(appid)
+        let known = self.kept().get(appid).cloned();
+        if let Some((read_at, account)) = &known
             && read_at.until(now) < KEPT
         {
             return Ok(account.clone());
         }
-        let read = tokio::time::timeout(by.remaining(), store.authorizer(appid));
-        let row = read.await.unwrap_or(Err(Error::Busy("the table")))?;
+        let row = match in_time(by, store.authorizer(appid)).await {
+            Ok(row) => row,
+            // What was known five minutes ago is better than nothing.
+            Err(error) => {
+                let (_, account) = known.ok_or(error)?;
+                return Ok(account);
+            }
+        };
         let account = match row.standing {
             Standing::Revoked if row.is_forgotten(now) => Account::Stops(Code::UnknownAuthorizer),
             Standing::Revoked => Account::Stops(Code::AuthorizationRevoked),
             Standing::Authorized | Standing::ReauthorizationRequired => Account::Lets {
                 user_name: row.user_name.clone(),
                 reference: row.reference().map(str::to_owned),
+                is_mini_program: row.is_mini_program == Some(true),
             },
         };
         let mut kept = self.kept();
@@ -72,7 +89,12 @@ impl Accounts {
         Ok(account)
     }
 
+    /// Whether this is the first time that the vendor is to be warned of a mini program's replies.
+    pub(crate) fn are_first_warned(&self) -> bool {
+        !self.warned.swap(true, Ordering::Relaxed)
+    }
+
     fn kept(&self) -> MutexGuard<'_, HashMap<AuthorizerAppId, (Timestamp, Account)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -49,6 +49,7 @@ pub struct MessageReceiver {
 struct Delivery<'a> {
     id: String,
     account: AuthorizerAppId,
+    is_mini_program: bool,
     message: &'a Message,
     event: Event,
     keys: &'a Credentials,
@@ -73,18 +74,72 @@ const REFUSED: &str = "this push is not accepted";
 
 const NOT_TAKEN: &str = "this push could not be delivered, send it again";
 
+/// The only passive reply that the customer of a mini program sees.
+/// Source: <https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/customer-message/trans.html>
+const TRANSFERS: [&str; 2] = [
+    "<MsgType><![CDATA[transfer_customer_service]]></MsgType>",
+    "<MsgType>transfer_customer_service</MsgType>",
+];
+
 /// WeChat hangs up after five seconds, and shows the customer that the account is out of service.
 /// The rest is for the network.
 const TIME: Duration = Duration::from_secs(4);
 
-/// The table must have answered within this time: then the bus has three seconds left.
+/// The table must have taken the claim within this time: then the bus has three seconds left.
 const CLAIM_TIME: Duration = Duration::from_secs(1);
+
+/// The account must be read within this time, which leaves the rest of it to the claim.
+const READ_TIME: Duration = Duration::from_millis(400);
+
+/// Some of WeChat's payment events want their answer within three seconds: those that are questions.
+const QUESTION: &str = "_query_notify";
+
+/// The time for the answer to a question.
+const QUESTION_TIME: Duration = Duration::from_millis(2_500);
+
+/// When what must be done, counted from a push's arrival.
+struct Arrived {
+    read: Deadline,
+    claim: Deadline,
+    question: Deadline,
+    whole: Deadline,
+}
+
+impl Arrived {
+    fn now() -> Self {
+        Self {
+            read: Deadline::after(READ_TIME),
+            claim: Deadline::after(CLAIM_TIME),
+            question: Deadline::after(QUESTION_TIME),
+            whole: Deadline::after(TIME),
+        }
+    }
+
+    /// When a message must be answered.
+    fn deadline(&self, message: &Message) -> Deadline {
+        let event = message.event.as_deref().unwrap_or_default();
+        if event.ends_with(QUESTION) {
+            self.question
+        } else {
+            self.whole
+        }
+    }
+}
+
+/// What comes of something by the deadline.
+async fn in_time<T>(
+    deadline: Deadline,
+    done: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let done = tokio::time::timeout(deadline.remaining(), done).await;
+    done.unwrap_or(Err(Error::Busy("the table")))
+}
 
 impl MessageReceiver {
     /// Answers one push, within four seconds.
     pub async fn handle(&self, request: Request<Vec<u8>>) -> Response<String> {
-        let deadline = Deadline::after(TIME);
-        match self.receive(&request, deadline).await {
+        let arrived = Arrived::now();
+        match self.receive(&request, &arrived).await {
             Ok(Answer::Success) => answer(StatusCode::OK, SUCCESS.to_owned()),
             Ok(Answer::Empty) => answer(StatusCode::OK, String::new()),
             Ok(Answer::Sealed(xml)) => {
@@ -110,7 +165,7 @@ impl MessageReceiver {
     async fn receive(
         &self,
         request: &Request<Vec<u8>>,
-        deadline: Deadline,
+        arrived: &Arrived,
     ) -> Result<Answer, Error> {
         let now = self.clock.now();
         let query = request.uri().query().unwrap_or_default();
@@ -123,15 +178,22 @@ impl MessageReceiver {
             return Ok(Answer::Success);
         };
         if let Some(check) = release_check::read(&account, message)? {
-            return self.check(check, &account, message, &keys).await;
+            let checked = self.check(check, &account, message, &keys);
+            return in_time(arrived.whole, checked).await;
         }
-        let by = deadline.or_after(CLAIM_TIME);
-        let known = self.accounts.know(&account, &self.store, &self.clock, by);
-        let reference = match known.await {
+        let deadline = arrived.deadline(message);
+        let known = self
+            .accounts
+            .know(&account, &self.store, &self.clock, arrived.read);
+        let (reference, is_mini_program) = match known.await {
             Ok(Account::Lets { user_name, .. }) if !is_for(message, user_name.as_deref()) => {
                 return Err(PushError::Unreadable.into());
             }
-            Ok(Account::Lets { reference, .. }) => reference,
+            Ok(Account::Lets {
+                reference,
+                is_mini_program,
+                ..
+            }) => (reference, is_mini_program),
             Ok(Account::Stops(code)) => {
                 stopped(&account, message, code);
                 return Ok(Answer::Success);
@@ -139,7 +201,7 @@ impl MessageReceiver {
             // The bus may take it all the same.
             Err(error) => {
                 error.warn("reading the account of a message");
-                None
+                (None, false)
             }
         };
         let id = opened.id(&account);
@@ -148,10 +210,11 @@ impl MessageReceiver {
             event: Event::of_message(&id, component, &account, reference.as_deref(), message),
             id,
             account,
+            is_mini_program,
             message,
             keys: &keys,
         };
-        self.deliver(&delivery, by, deadline).await
+        self.deliver(&delivery, arrived.claim, deadline).await
     }
 
     /// Claims the message; then the bus and the vendor's function get it side by side.
@@ -167,10 +230,7 @@ impl MessageReceiver {
         let claim = self
             .store
             .claim_message(id, account, event, self.clock.now());
-        let claim = match tokio::time::timeout(claim_by.remaining(), claim).await {
-            Ok(claim) => claim,
-            Err(_late) => Err(Error::Busy("the table")),
-        };
+        let claim = in_time(claim_by, claim).await;
         let (put, reply) = tokio::join!(
             self.put(delivery, claim, deadline),
             self.ask_for_reply(delivery, deadline)
@@ -218,9 +278,7 @@ impl MessageReceiver {
     /// If this fails, the schedule delivers the message once more, with the same `id`.
     async fn finish(&self, id: &str, deadline: Deadline) {
         let finish = self.store.finish_message(id);
-        let finished = tokio::time::timeout(deadline.remaining(), finish).await;
-        let finished = finished.unwrap_or(Err(Error::Busy("the table")));
-        if let Err(error) = finished {
+        if let Err(error) = in_time(deadline, finish).await {
             error.warn("noting that a message is on the bus");
         }
     }
@@ -233,7 +291,15 @@ impl MessageReceiver {
             message: delivery.message,
             detail: &delivery.event.detail,
         };
-        replies::ask(function, &asked, self.clock.now(), deadline).await
+        let reply = replies::ask(function, &asked, self.clock.now(), deadline).await?;
+        let transfers = TRANSFERS.iter().any(|kind| reply.contains(kind));
+        if delivery.is_mini_program && !transfers && self.accounts.are_first_warned() {
+            tracing::warn!(
+                authorizer_appid = %delivery.account,
+                "a mini program shows no passive reply but transfer_customer_service: send others by the customer-service API"
+            );
+        }
+        Some(reply)
     }
 
     /// WeChat's release check, of its own accounts.

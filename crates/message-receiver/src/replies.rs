@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
 
 use component_api::id::AuthorizerAppId;
 use component_core::push::message::Message;
@@ -39,12 +38,6 @@ pub struct Asked<'a> {
     pub detail: &'a str,
 }
 
-/// Some of WeChat's payment events want their answer within three seconds: those that are questions.
-const QUESTION: &str = "_query_notify";
-
-/// The time for the answer to a question.
-const QUESTION_TIME: Duration = Duration::from_millis(2_500);
-
 /// The function's reply as XML; `None` if it has none, or none in time.
 pub(crate) async fn ask(
     function: &dyn ReplyFunction,
@@ -52,12 +45,6 @@ pub(crate) async fn ask(
     now: Timestamp,
     deadline: Deadline,
 ) -> Option<String> {
-    let event = asked.message.event.as_deref().unwrap_or_default();
-    let deadline = if event.ends_with(QUESTION) {
-        deadline.or_after(QUESTION_TIME)
-    } else {
-        deadline
-    };
     let answer = tokio::time::timeout(deadline.remaining(), function.ask(asked.detail)).await;
     let answer = match answer {
         Ok(Ok(answer)) => answer,

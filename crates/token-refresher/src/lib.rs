@@ -143,8 +143,12 @@ impl TokenRefresher {
             Ok(Some(Pending::Authorization(pending))) => pending,
             Ok(Some(Pending::Other(other))) => {
                 let bus = &self.bus;
-                let passed_on = self.component.pass_on(other, bus, BUS_TIME, deadline);
-                return run.delivered(passed_on.await.map(|()| 1));
+                let passed_on = self.component.pass_on(&other, bus, BUS_TIME, deadline);
+                return match passed_on.await {
+                    Ok(()) => run.delivered(Ok(1)),
+                    Err(error @ Error::Bus(_)) => run.delivered(Err(error)),
+                    Err(error) => run.failed(other.account(), &error, now),
+                };
             }
             Ok(None) => return,
             Err(error) => return run.failed(sha256, &error, now),

@@ -25,7 +25,8 @@
 //! `/cgi-bin/message/custom/send` as a business call, which needs a good authorizer access token.
 //! Any other path is refused with 40066 and HTTP 200.
 //!
-//! Pages: `/`, which lists all pages and calls, `/cgi-bin/componentloginpage`,
+//! Pages: `/`, which lists all pages and calls, `/_sim/chat`, on which a person writes to an account
+//! as its customer and sees what comes back, `/cgi-bin/componentloginpage`,
 //! `/wxaopen/safe/bindcomponent`, `/safe/bindcomponent`. A refusal has HTTP 200 and an attribute
 //! `data-error`. A PC link without `auth_type` means 3; the mobile pages refuse it.
 //!

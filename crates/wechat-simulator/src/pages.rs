@@ -14,6 +14,7 @@ use crate::state::State as Wechat;
 use crate::state::account::Account;
 use crate::state::status::AccountStatus;
 
+mod chat;
 pub(crate) mod home;
 mod html;
 
@@ -27,6 +28,7 @@ pub(crate) fn routes() -> Router<Simulator> {
         .route("/cgi-bin/componentloginpage", get(pc_page))
         .route("/wxaopen/safe/bindcomponent", get(mobile_page))
         .route("/safe/bindcomponent", get(mobile_page))
+        .route("/_sim/chat", get(chat::show).post(chat::say))
         .route("/_sim/consent", post(decide))
 }
 
@@ -134,7 +136,7 @@ fn check_link(state: &Wechat, link: &Link, entry: Entry, now: u64) -> Result<(),
     let redirect = redirect_address(&link.redirect_uri).and_then(|url| authority(&url));
     let redirect = redirect.ok_or(PageError::RedirectUri)?;
     let registered = state.settings.authorization_host.as_ref();
-    let is_registered = registered.is_none_or(|host| host.eq_ignore_ascii_case(&redirect));
+    let is_registered = registered.is_none_or(|host| is_same_host(host, &redirect));
     let entry = match entry {
         Entry::Mobile if is_registered => return Ok(()),
         Entry::Mobile => None,
@@ -206,6 +208,16 @@ fn redirect_address(redirect_uri: &str) -> Option<Url> {
     Url::parse(redirect_uri)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https"))
+}
+
+/// Whether two hosts are one. This machine has two names, and a person may type either.
+fn is_same_host(one: &str, other: &str) -> bool {
+    let on_this_machine = |host: &str| {
+        let port = host.strip_prefix("localhost");
+        let port = port.filter(|port| port.is_empty() || port.starts_with(':'));
+        port.map_or_else(|| host.to_owned(), |port| format!("127.0.0.1{port}"))
+    };
+    on_this_machine(one).eq_ignore_ascii_case(&on_this_machine(other))
 }
 
 /// Host, and port if it is not the scheme's default.

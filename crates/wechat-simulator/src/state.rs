@@ -20,6 +20,7 @@ pub(crate) mod usage;
 pub(crate) mod account;
 pub(crate) mod authorization;
 pub(crate) mod authorizers;
+pub(crate) mod chat;
 pub(crate) mod checking;
 pub(crate) mod options;
 pub(crate) mod status;
@@ -44,6 +45,8 @@ pub(crate) struct State {
     pub(crate) faults: Faults,
     pub(crate) calls: BTreeMap<String, u64>,
     pub(crate) messages: Vec<SentMessage>,
+    /// What was said on the page for customers.
+    pub(crate) chat: chat::Chat,
     pub(crate) pushes: VecDeque<PushRecord>,
     pub(crate) mint: Mint,
 }
@@ -77,6 +80,7 @@ impl State {
             faults: Faults::default(),
             calls: BTreeMap::new(),
             messages: Vec::new(),
+            chat: chat::Chat::default(),
             pushes: VecDeque::new(),
             mint,
         }

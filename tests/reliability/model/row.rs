@@ -143,6 +143,7 @@ fn key(row: &Authorizer) -> u64 {
         permission_sets,
         name: _,
         user_name: _,
+        is_mini_program: _,
         listed_at: _,
         reference: _,
         limited_at,

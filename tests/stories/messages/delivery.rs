@@ -200,6 +200,26 @@ async fn a_table_that_hangs_is_waited_for_a_second() {
 }
 
 #[tokio::test]
+async fn a_read_that_hangs_leaves_the_claim_its_time_and_what_was_known_of_the_account() {
+    let world = World::with_authorizer().await;
+    world.send(appid(), &message("1", "a")).await;
+    let value = aws_sdk_dynamodb::types::AttributeValue::S("m-42".to_owned());
+    world
+        .set(&format!("authorizer#{}", appid()), "reference", value)
+        .await;
+    world.clock.advance(300);
+    world.send(appid(), &message("2", "a")).await;
+    world.clock.advance(301);
+    world.wire.cut("GetItem", Cut::Hangs, u32::MAX);
+    world.emulators.bus.fail(Trouble::Down, 1);
+    world.send(appid(), &message("3", "a")).await;
+    world.wire.mend();
+    world.pass(5 * MINUTE).await;
+    assert_eq!(world.refresh().await["delivered"], 1);
+    assert_eq!(world.bus()[2]["detail"]["reference"], "m-42");
+}
+
+#[tokio::test]
 async fn a_completion_that_is_lost_delivers_twice_at_most() {
     let world = World::with_authorizer().await;
     let row = "UpdateItem";

@@ -125,6 +125,37 @@ async fn the_code_is_exchanged_once_whoever_brings_it_first() {
 }
 
 #[tokio::test]
+async fn one_account_of_the_check_does_not_wait_for_the_other() {
+    const APP: (&str, &str) = ("wxd101a85aa106f53e", "gh_8dad206e9538");
+    let world = World::with_ticket().await;
+    world.ask(json!({ "component": true })).await.unwrap();
+    let mut codes = Vec::new();
+    for (appid, user_name) in [(ACCOUNT, USER_NAME), APP] {
+        world
+            .simulator
+            .add_account(appid, "check", AccountKind::OfficialAccount);
+        let code = world.simulator.authorize_unpushed(appid).unwrap().auth_code;
+        let text = text_of(&format!("QUERY_AUTH_CODE:{code}")).replace(USER_NAME, user_name);
+        assert_eq!(world.message(appid, &text).await.0, StatusCode::OK);
+        codes.push(code);
+    }
+    let hangs = Fault::delay("api_query_auth", Duration::from_mins(1));
+    world.simulator.fault(hangs.times(1));
+    let batch = world.next_batch().unwrap();
+    let began = std::time::Instant::now();
+    let functions = Arc::clone(&world.functions);
+    let answering = tokio::spawn(async move {
+        let deadline = crate::world::deadline();
+        functions.authorizer_sync.handle(&batch, deadline).await
+    });
+    while sent(&world).is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(began.elapsed() < Duration::from_secs(4));
+    answering.abort();
+}
+
+#[tokio::test]
 async fn a_row_that_is_a_tombstone_again_does_not_stop_the_answer() {
     let world = World::with_ticket().await;
     world

@@ -174,6 +174,12 @@ async fn a_function_that_has_no_reply_or_a_wrong_one_is_success_and_says_which()
 async fn a_function_that_hangs_costs_wechat_four_seconds_and_a_question_less() {
     let vendor = with(Does::Hangs).await;
     let log = Log::listen();
+    // The bus hangs, too.
+    vendor
+        .world
+        .emulators
+        .bus
+        .fail(local::events::Trouble::Hangs, u32::MAX);
     let question = event("xpay_subscribe_ios_refund_query_notify", "");
     for (plain, most) in [(message("1", "a"), 4_900), (question, 3_000)] {
         let began = std::time::Instant::now();
@@ -183,6 +189,88 @@ async fn a_function_that_hangs_costs_wechat_four_seconds_and_a_question_less() {
     }
     assert_eq!(log.lines("it has not answered in time").len(), 2);
     assert_eq!(vendor.world.bus().len(), 2);
+}
+
+#[tokio::test]
+async fn a_reply_that_a_mini_program_does_not_show_is_sent_and_said_once() {
+    let vendor = with(answers(
+        &json!({ "reply": { "MsgType": "text", "Content": "x" } }),
+    ))
+    .await;
+    let app = wechat_simulator::DEMO_APPIDS[2];
+    vendor.world.authorize(app).await;
+    let log = Log::listen();
+    for number in ["1", "2"] {
+        let push = vendor.world.sealed(&message(number, "a"));
+        let (_, body) = vendor.world.message_to(&vendor.functions, app, &push).await;
+        assert!(vendor.world.simulator.open(body.as_bytes()).is_some());
+    }
+    vendor.reply(&message("3", "a")).await;
+    assert_eq!(log.lines("a mini program shows no passive reply").len(), 1);
+
+    let transfer = json!({ "reply": { "MsgType": "transfer_customer_service" } });
+    let vendor = with(answers(&transfer)).await;
+    vendor.world.authorize(app).await;
+    let log = Log::listen();
+    let push = vendor.world.sealed(&message("1", "a"));
+    vendor.world.message_to(&vendor.functions, app, &push).await;
+    assert_eq!(log.lines("a mini program").len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_sees_the_reply_on_the_simulators_page() {
+    let does = answers(&json!({ "reply": { "MsgType": "text", "Content": "<b>welcome</b>" } }));
+    let vendor = with(does).await;
+    let router = local::door::router(Arc::new(vendor.functions));
+    let door = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .unwrap();
+    let url = format!(
+        "http://{}/wechat/$APPID$/messages",
+        door.local_addr().unwrap()
+    );
+    tokio::spawn(async move { axum::serve(door, router).await });
+    vendor.world.simulator.set_messages_url(&url);
+
+    let world = &vendor.world;
+    let page = format!(
+        "{}/_sim/chat?authorizer_appid={}",
+        world.parts.wechat_url,
+        appid()
+    );
+    let said = world
+        .http
+        .post(format!("{}/_sim/chat", world.parts.wechat_url));
+    let said = said.header("content-type", "application/x-www-form-urlencoded");
+    let said = said.body(format!("authorizer_appid={}&text=hello%26", appid()));
+    assert_eq!(said.send().await.unwrap().status().as_u16(), 303);
+    let later = json!({ "touser": "oCHAT_customer_of_the_simulator", "msgtype": "text", "text": { "content": "later" } });
+    let token = world.token(appid()).await.unwrap();
+    let address = format!(
+        "{}/cgi-bin/message/custom/send?access_token={token}",
+        world.parts.wechat_url
+    );
+    world
+        .http
+        .post(address)
+        .body(later.to_string())
+        .send()
+        .await
+        .unwrap();
+    let html = world
+        .http
+        .get(page)
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    let [said, reply, sent] = ["hello&amp;", "&lt;b&gt;welcome", "later"].map(|line| {
+        html.find(line)
+            .unwrap_or_else(|| panic!("no {line} in {html}"))
+    });
+    assert!(said < reply && reply < sent);
 }
 
 #[tokio::test]

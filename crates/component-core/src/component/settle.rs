@@ -105,38 +105,75 @@ impl Component {
     }
 
     /// Passes a notice of another kind on to the bus, which has `time` for it, and exchanges the code
-    /// that it may bring, as that of an authorization.
+    /// that it may bring, as that of an authorization: the code dies in an hour, whatever the bus does.
     ///
     /// # Errors
-    /// [`Error::Bus`], [`Error::Store`], and those of [`Component::settle`]; the notice then stays
+    /// Those of [`Component::exchange`], [`Error::Bus`], [`Error::Store`]; the notice then stays
     /// pending.
     pub async fn pass_on(
         &self,
-        other: PendingOther,
+        other: &PendingOther,
         bus: &Bus,
         time: Duration,
         deadline: Deadline,
     ) -> Result<(), Error> {
-        let sha256 = other.sha256.as_str();
-        let info_type = other.info_type.as_deref();
-        if let Some(content) = &other.content {
-            let credentials = self.vault.current().await?;
-            let component = &credentials.push.component_appid;
-            let event = Event::of_notice(sha256, component, info_type, content);
-            if let Err(error) = bus.put(&event, deadline.or_after(time)).await {
-                let until = self.clock.now() + publish::backoff(other.failures);
-                self.store.postpone_notice(sha256, until, None).await?;
-                return Err(error);
+        let published = self.publish_notice(other, bus, time, deadline).await;
+        let exchanged = self.exchange_registered(other, deadline).await;
+        match exchanged.and(published) {
+            Ok(()) => {
+                let (sha256, now) = (&other.sha256, self.clock.now());
+                self.store.finish_notice(sha256, "published", now).await
             }
-            tracing::info!(info_type, "a notice is on the bus");
-            self.store.notice_is_published(sha256).await?;
+            Err(error) => {
+                let until = self.clock.now() + publish::backoff(other.failures);
+                let postponed = self.store.postpone_notice(&other.sha256, until, None);
+                if let Err(error) = postponed.await {
+                    error.log("putting a notice off");
+                }
+                Err(error)
+            }
         }
-        if let Some(registered) = other.registered {
-            self.settle(registered, deadline).await?;
+    }
+
+    /// Publishes a notice of another kind, unless that was done before.
+    async fn publish_notice(
+        &self,
+        other: &PendingOther,
+        bus: &Bus,
+        time: Duration,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let Some(content) = &other.content else {
             return Ok(());
-        }
-        let now = self.clock.now();
-        self.store.finish_notice(sha256, "published", now).await
+        };
+        let (sha256, info_type) = (other.sha256.as_str(), other.info_type.as_deref());
+        let credentials = self.vault.current().await?;
+        let component = &credentials.push.component_appid;
+        let event = Event::of_notice(sha256, component, info_type, content);
+        bus.put(&event, deadline.or_after(time)).await?;
+        tracing::info!(info_type, "a notice is on the bus");
+        self.store.notice_is_published(sha256).await
+    }
+
+    /// Exchanges the code of a fast registration, unless that was done before.
+    async fn exchange_registered(
+        &self,
+        other: &PendingOther,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let Some(registered) = &other.registered else {
+            return Ok(());
+        };
+        let AuthorizationChange::Authorized(grant) = &registered.notice.change else {
+            return Ok(());
+        };
+        let outcome = self.authorize(registered, grant, deadline).await?;
+        tracing::info!(
+            authorizer_appid = %registered.notice.authorizer,
+            outcome = outcome.as_str(),
+            "a fast registration is handled"
+        );
+        self.store.notice_is_exchanged(&other.sha256).await
     }
 
     /// Asks WeChat for the name and the permission sets of an authorizer and keeps them.
@@ -158,6 +195,7 @@ impl Component {
             let mut next = Authorizer {
                 name: info.name.clone().or_else(|| row.name.clone()),
                 user_name: info.user_name.clone().or_else(|| row.user_name.clone()),
+                is_mini_program: info.is_mini_program.or(row.is_mini_program),
                 ..row.clone()
             };
             if let Some(granted) = &info.granted

@@ -151,17 +151,18 @@ impl Notice {
                 Field::Once(_) | Field::Repeated => Ok(Self::Unusable(fields.label(component))),
             };
         };
+        let change = match &*info_type {
+            "component_verify_ticket" => None,
+            "authorized" => fields.grant().map(AuthorizationChange::Authorized),
+            "updateauthorized" => fields.grant().map(AuthorizationChange::Updated),
+            "unauthorized" => Some(AuthorizationChange::Unauthorized),
+            _ => return fields.other(plain, component, sealed_at),
+        };
         let notice = if !fields.is_for(component) {
             None
         } else if info_type == "component_verify_ticket" {
             fields.ticket(sealed_at)
         } else {
-            let change = match &*info_type {
-                "authorized" => fields.grant().map(AuthorizationChange::Authorized),
-                "updateauthorized" => fields.grant().map(AuthorizationChange::Updated),
-                "unauthorized" => Some(AuthorizationChange::Unauthorized),
-                _ => return fields.other(plain, component, sealed_at),
-            };
             change.and_then(|change| fields.authorization(change, sealed_at))
         };
         Ok(notice.unwrap_or_else(|| Self::Unusable(fields.label(component))))

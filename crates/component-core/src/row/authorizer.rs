@@ -49,6 +49,8 @@ pub struct Authorizer {
     pub listed_at: Option<Timestamp>,
     /// The account's own id (`user_name`, `gh_..`), by which WeChat addresses messages to it.
     pub user_name: Option<String>,
+    /// Whether it is a mini program, which shows hardly any passive reply.
+    pub is_mini_program: Option<bool>,
     /// The vendor's own name for the account.
     pub reference: Option<Reference>,
     /// Since when WeChat limits the account itself (50002, 48004); it says nothing about what the
@@ -164,6 +166,7 @@ impl Authorizer {
             name: None,
             listed_at: None,
             user_name: None,
+            is_mini_program: None,
             reference: None,
             limited_at: None,
             contradicted_since: None,

@@ -85,6 +85,9 @@ fn write(row: &Authorizer) -> Item {
     if let Some(user_name) = &row.user_name {
         item.set_text("user_name", user_name);
     }
+    if let Some(is_mini_program) = row.is_mini_program {
+        item.set_number("mini_program", is_mini_program.into());
+    }
     if row.event_seq > 0 {
         item.set_number("event_seq", row.event_seq);
     }
@@ -162,6 +165,7 @@ fn read(appid: &AuthorizerAppId, item: &Item) -> Authorizer {
         name: item.text("name").map(str::to_owned),
         listed_at: item.time("listed_at"),
         user_name: item.text("user_name").map(str::to_owned),
+        is_mini_program: item.number("mini_program").map(|number| number == 1),
         reference: item.text("reference").map(|name| Reference {
             name: name.to_owned(),
             at: item.time("reference_at").unwrap_or_default(),

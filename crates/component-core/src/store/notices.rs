@@ -49,6 +49,14 @@ pub struct PendingOther {
     pub failures: u64,
 }
 
+impl PendingOther {
+    /// The account that it is about, as far as it brings an authorization, or itself.
+    pub fn account(&self) -> &str {
+        let registered = self.registered.as_ref();
+        registered.map_or(&self.sha256, |pending| pending.notice.authorizer.as_str())
+    }
+}
+
 /// How long the stream may take for a notice. After that the refresher handles it.
 const STREAM_TIME: Duration = Duration::from_mins(1);
 
@@ -98,6 +106,8 @@ impl Store {
         if let Some(info_type) = &notice.info_type {
             item.set_text("info_type", info_type);
         }
+        // Whatever its `info_type` says: JSON at this URL may say that of an authorization.
+        item.set_number("other", 1);
         item.set_text("content", notice.json.get());
         item.set_time("create_time", notice.created_at);
         if let Some((account, code)) = &notice.registered {
@@ -142,6 +152,15 @@ impl Store {
     /// [`Error::Store`].
     pub(crate) async fn notice_is_published(&self, sha256: &str) -> Result<(), Error> {
         self.update_notice(sha256, "REMOVE content", &[]).await
+    }
+
+    /// The code of a notice of another kind is exchanged: takes it out of the table.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub(crate) async fn notice_is_exchanged(&self, sha256: &str) -> Result<(), Error> {
+        self.update_notice(sha256, "REMOVE authorization_code", &[])
+            .await
     }
 
     /// Marks a notice as handled and deletes the code it carried.
@@ -237,7 +256,8 @@ fn read(sha256: &str, item: &Item) -> Option<Pending> {
         })
     };
     let info_type = item.text("info_type");
-    let change = match info_type {
+    let known = info_type.filter(|_| item.number("other").is_none());
+    let change = match known {
         Some("authorized") => AuthorizationChange::Authorized(grant()),
         Some("updateauthorized") => AuthorizationChange::Updated(grant()),
         Some("unauthorized") => AuthorizationChange::Unauthorized,

@@ -32,6 +32,8 @@ pub struct AuthorizerInfo {
     pub name: Option<String>,
     /// Its own id (`gh_..`), by which messages name it.
     pub user_name: Option<String>,
+    /// Whether it is a mini program; `None` if WeChat did not tell.
+    pub is_mini_program: Option<bool>,
     /// What it granted, without an access token; `None` if WeChat did not tell.
     pub granted: Option<GrantedTokens>,
 }
@@ -183,7 +185,10 @@ pub(super) fn authorizer_info(
         let text = answer.json.object("authorizer_info")?.text(name)?;
         Some(text.chars().take(MAX_NAME_CHARS).collect())
     };
+    let account = answer.json.object("authorizer_info");
+    let is_mini_program = account.map(|account| account.object("MiniProgramInfo").is_some());
     Some(AuthorizerInfo {
+        is_mini_program: is_mini_program.filter(|_| answer.is_whole),
         name: text("nick_name"),
         user_name: text("user_name"),
         granted,

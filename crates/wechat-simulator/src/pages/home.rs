@@ -27,8 +27,14 @@ const fn entry(
     }
 }
 
-/// The merchant's pages. They want the query of an authorization link.
-pub(crate) const PAGES: [Entry; 3] = [
+/// The pages. Those of a merchant want the query of an authorization link.
+pub(crate) const PAGES: [Entry; 4] = [
+    entry(
+        "GET",
+        "/_sim/chat",
+        "给账号发消息",
+        "write to an account as its customer",
+    ),
     entry(
         "GET",
         "/cgi-bin/componentloginpage",
@@ -50,7 +56,13 @@ pub(crate) const PAGES: [Entry; 3] = [
 ];
 
 /// The control API. A test checks that each of these is served.
-pub(crate) const CONTROL: [Entry; 18] = [
+pub(crate) const CONTROL: [Entry; 19] = [
+    entry(
+        "POST",
+        "/_sim/release-check",
+        "全网发布检测",
+        "play the release check",
+    ),
     entry(
         "GET",
         "/_sim/state",
@@ -133,14 +145,14 @@ pub(super) fn home(component_appid: &str) -> String {
         "<h1>微信开放平台模拟器</h1>\
          <p>这是一个模拟的微信开放平台，供第三方平台（component）测试使用。它不连接微信，数据只在内存中。\
          第三方平台 AppID：<code>{appid}</code></p>\
-         <h2>页面</h2><p>请从第三方平台的授权链接进入。</p>{}\
+         <h2>页面</h2><p>授权页请从第三方平台的授权链接进入。</p>{}\
          <h2>控制接口</h2><p>请求与应答均为 JSON，例如 <code>curl 本机地址/_sim/clock -d '{{\"advance_secs\": 7200}}'</code></p>{}\
          <h2>微信接口</h2><ul>{paths}</ul>\
          <section lang=\"en\"><h1>WeChat Open Platform simulator</h1>\
          <p>This is a simulated WeChat Open Platform, to test a third-party platform (component) against. \
          It does not connect to WeChat, and keeps its data in memory only. \
          The component's AppID is <code>{appid}</code>.</p>\
-         <h2>Pages</h2><p>Enter them by an authorization link of the component.</p>{}\
+         <h2>Pages</h2><p>Enter those of a merchant by an authorization link of the component.</p>{}\
          <h2>Control API</h2><p>JSON in and out, for example <code>curl this-host/_sim/clock -d '{{\"advance_secs\": 7200}}'</code>. \
          The documentation of the crate <code>wechat-simulator</code> has every field.</p>{}\
          <h2>WeChat's endpoints</h2><p>They are listed above.</p></section>",

@@ -110,6 +110,7 @@ fn two_photos_are_two_entries_and_none_are_an_empty_list() {
     let two = of(&format!("<PicList>{photo}{photo}</PicList>"));
     assert_eq!(two, json!([one, one]));
     assert_eq!(of("<PicList/>"), json!([]));
+    assert_eq!(of("<PicList>\n</PicList>"), json!([]));
 }
 
 #[test]

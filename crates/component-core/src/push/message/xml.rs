@@ -104,7 +104,7 @@ fn joined(mut siblings: Vec<Value>, always: bool) -> Value {
     }
     match siblings.pop() {
         Some(list @ Value::Array(_)) if always => list,
-        Some(Value::String(empty)) if always && empty.is_empty() => Value::Array(Vec::new()),
+        Some(Value::String(empty)) if always && empty.trim().is_empty() => Value::Array(Vec::new()),
         Some(one) if always => Value::Array(vec![one]),
         Some(one) => one,
         None => Value::Null,
