@@ -37,7 +37,7 @@ wayInBothLanguages("a lost answer to the exchange is repaired by the notice", {}
   await merchant.goToWechat();
   const { address, auth_code } = await merchant.confirmUnseen({ push: false });
   await merchant.follow(address);
-  await merchant.reads("微信尚未确认授权", "WeChat has not confirmed yet");
+  await merchant.reads("正在等待微信确认", "Waiting for WeChat");
   await merchant.look("unconfirmed");
   await local.control("push", {
     info_type: "authorized",
@@ -46,7 +46,7 @@ wayInBothLanguages("a lost answer to the exchange is repaired by the notice", {}
   });
   await waitFor("the account's token", async () => (await local.token(BOOKSHOP)).access_token);
   await merchant.page.getByRole("link").click();
-  await merchant.reads("已完成授权", "Already connected");
+  await merchant.reads("该账号已授权", "Already connected");
 });
 
 wayInBothLanguages("an exchange that WeChat cannot answer now can be retried later", {}, async (merchant, local) => {
@@ -54,13 +54,13 @@ wayInBothLanguages("an exchange that WeChat cannot answer now can be retried lat
   await merchant.goToWechat();
   const { address } = await merchant.confirmUnseen({ push: false });
   assert.equal((await merchant.follow(address)).status(), 503);
-  await merchant.reads("暂时无法完成授权", "This does not work at the moment");
+  await merchant.reads("授权已提交，暂未处理完成", "We couldn't finish yet");
   await merchant.look("failed");
 });
 
 wayInBothLanguages("a result page that is opened without WeChat says that nothing was connected", {}, async (merchant, local) => {
   const answer = await merchant.page.goto(`${local.url}/auth/callback`);
   assert.equal(answer.status(), 400);
-  await merchant.reads("授权未完成", "Not connected");
+  await merchant.reads("请勿直接打开本页", "Do not open this page directly");
   await merchant.look("not-from-wechat");
 });

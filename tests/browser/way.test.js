@@ -36,7 +36,7 @@ wayInBothLanguages("a result page that is loaded again still says connected", {}
   await merchant.reads("授权成功", "Connected");
   const exchanges = await local.calls("api_query_auth");
   assert.equal((await merchant.page.reload()).status(), 200);
-  await merchant.reads("已完成授权", "Already connected");
+  await merchant.reads("该账号已授权", "Already connected");
   await names(merchant, BOOKSHOP);
   assert.equal(await local.calls("api_query_auth"), exchanges);
   await merchant.look("already-connected");
@@ -71,7 +71,7 @@ wayInBothLanguages("a merchant who comes back without a code reads that nothing 
   await merchant.goToWechat();
   const back = new URL(merchant.page.url()).searchParams.get("redirect_uri");
   await merchant.follow(back);
-  await merchant.reads("您未确认授权", "You did not authorize");
+  await merchant.reads("授权未完成", "Not authorized");
   assert.equal(await local.calls("api_query_auth"), 0);
   await merchant.look("denied");
   await merchant.page.getByRole("link").click();
@@ -130,14 +130,15 @@ way("two tabs of one browser do not disturb each other", {}, async (merchant, lo
   await isServed(local, TEAHOUSE);
 });
 
-wayInBothLanguages("a merchant who comes back without the cookie reads to use one browser", {}, async (merchant, local) => {
+wayInBothLanguages("a merchant who comes back without the cookie sees the account connected by itself", {}, async (merchant, local) => {
   await merchant.goToWechat();
   await merchant.context.clearCookies();
-  assert.equal((await merchant.confirm()).status(), 400);
-  await merchant.reads("请使用同一浏览器", "Use the same browser");
-  await merchant.look("other-browser");
-  // The merchant has confirmed nevertheless: WeChat's notice connects the account.
+  await merchant.confirm();
+  // The merchant has confirmed: WeChat's notice connects the account, and the page sees it by itself.
   await isServedSoon(local, BOOKSHOP);
+  await merchant.page.getByText(merchant.of("授权成功", "Connected"), { exact: true }).waitFor({ timeout: 20_000 });
+  await names(merchant, BOOKSHOP);
+  await merchant.look("connected-elsewhere");
 });
 
 wayInBothLanguages("a merchant who comes back with another browser's state is refused", {}, async (merchant) => {
@@ -146,7 +147,8 @@ wayInBothLanguages("a merchant who comes back with another browser's state is re
   await merchant.context.clearCookies();
   await merchant.goToWechat();
   assert.equal((await merchant.follow(address)).status(), 400);
-  await merchant.reads("请使用同一浏览器", "Use the same browser");
+  await merchant.reads("正在等待微信确认", "Waiting for WeChat");
+  await merchant.look("confirmed-elsewhere");
 });
 
 wayInBothLanguages("a merchant who comes back too late may start again", {
@@ -156,7 +158,7 @@ wayInBothLanguages("a merchant who comes back too late may start again", {
   const { address } = await merchant.confirmUnseen({ push: false });
   await local.control("clock", { advance_secs: 1801 });
   assert.equal((await merchant.follow(address)).status(), 400);
-  await merchant.reads("授权页面已过期", "This page has expired");
+  await merchant.reads("授权页已失效", "This page has expired");
   await merchant.look("expired");
   await merchant.page.getByRole("link").click();
   await merchant.page.waitForURL(merchant.start);
@@ -184,7 +186,7 @@ way("a result page that is loaded again after a withdrawal does not say connecte
   await local.control("revoke", { authorizer_appid: BOOKSHOP.appid });
   await waitFor("the withdrawal", async () => (await local.token(BOOKSHOP)).errorType === "authorization_revoked");
   await merchant.page.reload();
-  await merchant.reads("微信尚未确认授权", "WeChat has not confirmed yet");
+  await merchant.reads("正在等待微信确认", "Waiting for WeChat");
 });
 
 wayInBothLanguages("a state that came back with another code is not taken again", {}, async (merchant) => {
@@ -193,7 +195,7 @@ wayInBothLanguages("a state that came back with another code is not taken again"
   assert.equal((await merchant.follow(address)).status(), 200);
   const forged = address.replace(/auth_code=[^&]+/, "auth_code=another");
   assert.equal((await merchant.follow(forged)).status(), 400);
-  await merchant.reads("此页面已使用过", "This page was used before");
+  await merchant.reads("本次授权已处理", "This authorization has already been processed");
   await merchant.look("used");
 });
 
@@ -219,7 +221,7 @@ way("the browser comes first: the notice changes nothing", {}, async (merchant, 
   });
   assert.ok(delivered);
   await merchant.page.reload();
-  await merchant.reads("已完成授权", "Already connected");
+  await merchant.reads("该账号已授权", "Already connected");
   await isServed(local, BOOKSHOP);
   assert.equal(await local.calls("api_query_auth"), 1);
 });

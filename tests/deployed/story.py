@@ -237,16 +237,17 @@ class Story:
             self.update(event["pk"], due_at=int(time.time()) - 1)
             run = self.stack.invoke_as_scheduled("TokenRefresher")
             check(run.get("delivered") == delivered, f"the refresher answers {run}")
-        told = wait_for("siblings to be told", lambda: self.told("Authorizer Revoked"))
-        check(told["authorizer_appid"] == BOOKSHOP and told["reference"] == "shop-1", f"they are told {told}")
+        told = wait_for("siblings to be told", lambda: self.told("Authorizer Revoked", BOOKSHOP))
+        check(told["reference"] == "shop-1", f"they are told {told}")
         error = self.ask(authorizer_appid=BOOKSHOP).get("errorType")
         check(error == "authorization_revoked", f"the getter answers {error}")
         return f"the getter refuses: {error}; siblings are told by the schedule"
 
-    def told(self, detail_type):
-        """The detail of the next event of this type in the queue; others are passed over."""
+    def told(self, detail_type, appid=BOOKSHOP):
+        """The detail of the next event in the queue, if it is of this type and account; others are passed over."""
         event = self.next_event()
-        return event["detail"] if event["detail-type"] == detail_type else None
+        is_it = event["detail-type"] == detail_type and event["detail"]["authorizer_appid"] == appid
+        return event["detail"] if is_it else None
 
     def reconcile(self):
         """A row is lost, and the daily schedule runs."""

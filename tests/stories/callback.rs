@@ -5,6 +5,7 @@ use serde_json::json;
 use wechat_simulator::{AccountKind, Fault, FaultEffect};
 
 use crate::world::browser::{Browser, check_page, head, location, parameter};
+use crate::world::log::Log;
 use crate::world::rows::text;
 use crate::world::{World, appid};
 
@@ -93,8 +94,6 @@ async fn two_tabs_of_one_browser_both_come_back() {
 async fn check_refused(world: &World, browser: &Browser, back: &str, title: &str) {
     let page = world.come_back(browser, back).await;
     check_page(&page, StatusCode::BAD_REQUEST, title);
-    let says_what_to_do = page.body().contains("请从授权链接重新开始");
-    assert!(says_what_to_do, "{}", page.body());
     let state = back.split_once("state=").map(|(_, rest)| &rest[..32]);
     assert!(state.is_none_or(|state| !page.body().contains(state)));
     assert_eq!(world.wechat_calls("api_query_auth"), 0, "{back}");
@@ -108,7 +107,7 @@ async fn a_callback_without_the_right_state_and_code_costs_no_exchange() {
     let (address, query) = back.split_once('?').unwrap();
     let (state, code) = query.split_once('&').unwrap();
 
-    let malformed = "授权未完成";
+    let malformed = "请勿直接打开本页";
     for query in [
         String::new(),
         code.to_owned(),
@@ -126,9 +125,10 @@ async fn a_callback_without_the_right_state_and_code_costs_no_exchange() {
     }
 
     let unknown = format!("{address}?state={}&{code}", "0".repeat(32));
-    check_refused(&world, &browser, &unknown, "授权页面已过期").await;
+    check_refused(&world, &browser, &unknown, "授权页已失效").await;
 
-    let another = "请使用同一浏览器";
+    // Another browser is told what becomes of the code, and nothing else.
+    let another = "正在等待微信确认";
     check_refused(&world, &Browser::default(), &back, another).await;
     let mut foreign = Browser::default();
     world.click(&mut foreign, "").await;
@@ -159,7 +159,7 @@ async fn a_callback_without_the_right_state_and_code_costs_no_exchange() {
     );
     world.simulator.reset_calls();
     let other_code = format!("{address}?{state}&auth_code=queryauthcode%40%40%40other");
-    check_refused(&world, &browser, &other_code, "此页面已使用过").await;
+    check_refused(&world, &browser, &other_code, "本次授权已处理").await;
 }
 
 #[tokio::test]
@@ -175,7 +175,7 @@ async fn a_parameter_that_comes_twice_with_an_equal_value_counts_once() {
         (format!("{state}&{code}&{code}"), "授权成功"),
         (
             format!("{code}&{state}&{written_otherwise}&{state}"),
-            "已完成授权",
+            "该账号已授权",
         ),
     ] {
         let page = world
@@ -192,7 +192,7 @@ async fn a_state_is_good_for_as_long_as_wechats_page_and_no_longer() {
     let mut browser = Browser::default();
     let (back, _) = world.consent(&mut browser, appid()).await;
     world.clock.advance(1800);
-    check_refused(&world, &browser, &back, "授权页面已过期").await;
+    check_refused(&world, &browser, &back, "授权页已失效").await;
     let (back, _) = world.consent(&mut browser, appid()).await;
     world.clock.advance(1799);
     let page = world.come_back(&browser, &back).await;
@@ -226,7 +226,7 @@ async fn an_authorization_that_was_revoked_meanwhile_is_not_called_connected() {
     world.clock.advance(60);
     world.revoke(appid()).await;
     let page = world.come_back(&browser, &back).await;
-    check_page(&page, StatusCode::BAD_REQUEST, "微信尚未确认授权");
+    check_page(&page, StatusCode::BAD_REQUEST, "正在等待微信确认");
     let refused = world.token(appid()).await.unwrap_err();
     assert_eq!(refused.code(), "authorization_revoked");
 }
@@ -243,12 +243,108 @@ async fn a_page_loaded_again_says_that_the_account_is_connected() {
     for minutes in [0, 1, 60] {
         world.clock.advance(minutes * 60);
         let again = world.come_back(&browser, &back).await;
-        check_page(&again, StatusCode::OK, "已完成授权");
+        check_page(&again, StatusCode::OK, "该账号已授权");
         assert!(again.body().contains(appid()));
     }
     assert_eq!(world.new_wechat_calls().len(), 0);
+    // Whoever holds the code may know what became of it.
     let foreign = world.come_back(&Browser::default(), &back).await;
-    check_page(&foreign, StatusCode::BAD_REQUEST, "请使用同一浏览器");
+    check_page(&foreign, StatusCode::OK, "授权成功");
+    assert!(foreign.body().contains(appid()));
+}
+
+#[tokio::test]
+async fn a_merchant_who_confirmed_in_wechat_what_a_phones_browser_started_sees_it_done() {
+    let world = World::with_ticket().await;
+    let mut browser = Browser::default();
+    let query = "reference=m-42&return_to=https%3A%2F%2Fshop.example%2Fdone";
+    let (back, notice) = world.consent_by(&mut browser, query, appid()).await;
+    // WeChat's own web-view has no cookie of ours.
+    let web_view = Browser::default();
+    let page = world.come_back(&web_view, &back).await;
+    check_page(&page, StatusCode::BAD_REQUEST, "正在等待微信确认");
+    assert!(page.body().contains("自动生效"), "{}", page.body());
+    assert_eq!(world.wechat_calls("api_query_auth"), 0);
+    let mut next = head(&page, "refresh").to_owned();
+    for secs in [5, 10, 20, 40] {
+        let page = world.come_back(&web_view, &again(&back, &next)).await;
+        check_page(&page, StatusCode::BAD_REQUEST, "正在等待微信确认");
+        next = head(&page, "refresh").to_owned();
+        assert!(next.starts_with(&format!("{secs}; ")), "{next}");
+    }
+    let page = world.come_back(&web_view, &again(&back, &next)).await;
+    assert_eq!(page.headers().get("refresh"), None);
+    assert!(page.body().contains("重新检查"), "{}", page.body());
+
+    world.push_xml(&notice).await;
+    world.deliver_all().await;
+    let page = world.come_back(&web_view, &back).await;
+    check_page(&page, StatusCode::OK, "授权成功");
+    let name = world.simulator.authorizer(appid()).unwrap().nick_name;
+    assert!(page.body().contains(&name) && !page.body().contains("m-42"));
+    assert_eq!(page.headers().get("refresh"), None);
+    // The browser that started is still led on.
+    let answer = world.come_back(&browser, &back).await;
+    assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+}
+
+/// Where a page's `Refresh` header leads from `address`.
+fn again(address: &str, refresh: &str) -> String {
+    let (_, query) = refresh.split_once("; url=").unwrap();
+    format!("{}{query}", address.split_once('?').unwrap().0)
+}
+
+#[tokio::test]
+async fn a_page_that_waits_looks_again_by_itself_and_holds_up_no_one() {
+    let world = World::with_ticket().await;
+    let mut browser = Browser::default();
+    let (back, notice) = world.consent(&mut browser, appid()).await;
+    let lost = Fault::new("api_query_auth", FaultEffect::AnswerLost);
+    world.simulator.fault(lost);
+    let page = world.come_back(&browser, &back).await;
+    check_page(&page, StatusCode::BAD_REQUEST, "正在等待微信确认");
+    let next = head(&page, "refresh").to_owned();
+    assert!(next.starts_with("5; url=?state="), "{next}");
+    world.wire.calls();
+    let page = world.come_back(&browser, &again(&back, &next)).await;
+    check_page(&page, StatusCode::BAD_REQUEST, "正在等待微信确认");
+    // It looks once, and does not wait for another caller.
+    assert!(world.wire.calls()["GetItem"] <= 2);
+    let next = head(&page, "refresh").to_owned();
+    world.push_xml(&notice).await;
+    world.deliver_all().await;
+    let page = world.come_back(&browser, &again(&back, &next)).await;
+    check_page(&page, StatusCode::OK, "该账号已授权");
+}
+
+#[tokio::test]
+async fn the_log_has_one_word_for_each_cause_and_counts_a_reload_once() {
+    let world = World::with_ticket().await;
+    let log = Log::listen();
+    let mut browser = Browser::default();
+    let (back, _) = world.consent(&mut browser, appid()).await;
+    let other_code = back.replace("auth_code=", "auth_code=x");
+    for (browser, address, cause) in [
+        (&Browser::default(), back.as_str(), "confirmed_elsewhere"),
+        (
+            &Browser::default(),
+            back.split("&auth_code").next().unwrap(),
+            "other_browser",
+        ),
+        (
+            &browser,
+            "https://auth.vendor.example/auth/callback",
+            "malformed",
+        ),
+        (&browser, &back, "connected"),
+        (&browser, &back, "connected"),
+        (&browser, &other_code, "used"),
+    ] {
+        world.come_back(browser, address).await;
+        let lines = log.lines(&format!("result=\"{cause}\""));
+        assert_eq!(lines.len(), 1, "{cause}: {lines:?}");
+    }
+    assert_eq!(log.lines("result=\"error\"").len(), 0);
 }
 
 #[tokio::test]
@@ -276,16 +372,15 @@ async fn an_unconfirmed_page_that_is_loaded_again_after_the_notice_says_connecte
     let lost = Fault::new("api_query_auth", FaultEffect::AnswerLost);
     world.simulator.fault(lost);
     let page = world.come_back(&browser, &back).await;
-    check_page(&page, StatusCode::BAD_REQUEST, "微信尚未确认授权");
-    // The button loads the page itself, so that its address with the code is not written into it.
-    let again = "<a class=\"button\" href=\"\">重新检查</a>";
-    assert!(page.body().contains(again), "{}", page.body());
+    check_page(&page, StatusCode::BAD_REQUEST, "正在等待微信确认");
+    // It loads itself, by a header: its address with the code is not written into the page.
+    assert!(!page.body().contains("重新检查"), "{}", page.body());
     let page = world.come_back(&browser, &back).await;
-    check_page(&page, StatusCode::BAD_REQUEST, "微信尚未确认授权");
+    check_page(&page, StatusCode::BAD_REQUEST, "正在等待微信确认");
     world.push_xml(&notice).await;
     world.deliver().await;
     let page = world.come_back(&browser, &back).await;
-    check_page(&page, StatusCode::OK, "已完成授权");
+    check_page(&page, StatusCode::OK, "该账号已授权");
     world.assert_good(&world.token(appid()).await.unwrap());
 }
 
@@ -301,11 +396,11 @@ async fn a_merchant_who_comes_back_without_a_code_has_not_authorized_and_may_sti
         format!("{without_code}&auth_code="),
     ] {
         let page = world.come_back(&browser, &address).await;
-        check_page(&page, StatusCode::OK, "您未确认授权");
+        check_page(&page, StatusCode::OK, "授权未完成");
         let again = "href=\"start?reference=shop-42&#38;auth_type=1\"";
         assert!(page.body().contains(again), "{}", page.body());
         let foreign = world.come_back(&Browser::default(), &address).await;
-        check_page(&foreign, StatusCode::BAD_REQUEST, "请使用同一浏览器");
+        check_page(&foreign, StatusCode::BAD_REQUEST, "请返回原页面查看结果");
     }
     let page = world.come_back(&browser, &back).await;
     check_page(&page, StatusCode::OK, "授权成功");
@@ -314,7 +409,7 @@ async fn a_merchant_who_comes_back_without_a_code_has_not_authorized_and_may_sti
     let (without_code, _) = back.split_once("&auth_code").unwrap();
     world.clock.advance(1800);
     let page = world.come_back(&browser, without_code).await;
-    check_page(&page, StatusCode::BAD_REQUEST, "授权页面已过期");
+    check_page(&page, StatusCode::BAD_REQUEST, "授权页已失效");
 }
 
 /// Asserts that the browser is sent on to the vendor with this result.
@@ -342,7 +437,7 @@ async fn every_outcome_reaches_the_vendor_through_the_merchants_own_browser() {
     let denied = world.come_back(&browser, without_code).await;
     check_way_on(&denied, &format!("{REFERENCE}&result=denied"));
     let foreign = world.come_back(&Browser::default(), &back).await;
-    check_page(&foreign, StatusCode::BAD_REQUEST, "请使用同一浏览器");
+    check_page(&foreign, StatusCode::BAD_REQUEST, "正在等待微信确认");
 
     world.fault("api_query_auth", FaultEffect::Errcode(-1));
     let failed = world.come_back(&browser, &back).await;

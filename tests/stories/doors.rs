@@ -173,5 +173,5 @@ async fn local_passes_on_what_the_browser_sends() {
     let request = Request::get(back).header("cookie", cookies);
     let (status, page) = local(&world, request.body(Body::empty()).unwrap()).await;
     assert_eq!(status, StatusCode::OK, "{page}");
-    assert!(page.contains("您未确认授权"), "{page}");
+    assert!(page.contains("授权未完成"), "{page}");
 }

@@ -16,7 +16,7 @@ use crate::world::{World, appid};
 async fn a_passing_fault_of_wechat_or_the_table_can_be_retried_at_the_same_address() {
     let world = World::with_ticket().await;
     let unavailable = StatusCode::SERVICE_UNAVAILABLE;
-    let title = "暂时无法完成授权";
+    let title = "授权已提交，暂未处理完成";
     for effect in [
         FaultEffect::Errcode(-1),
         FaultEffect::Errcode(45009),
@@ -31,7 +31,7 @@ async fn a_passing_fault_of_wechat_or_the_table_can_be_retried_at_the_same_addre
         for _reload in 0..2 {
             let page = world.come_back(&browser, &back).await;
             check_page(&page, unavailable, title);
-            assert!(page.body().contains("请稍后刷新此页面"));
+            assert!(page.body().contains("请稍后重新检查"));
         }
         world.end_faults("api_query_auth").await;
         let page = world.come_back(&browser, &back).await;

@@ -202,7 +202,7 @@ async fn a_base_path_before_the_route_is_kept_on_the_whole_way() {
         "{back}"
     );
     let page = world.come_back(&browser, &back).await;
-    check_page(&page, StatusCode::OK, "您未确认授权");
+    check_page(&page, StatusCode::OK, "授权未完成");
     // The browser reads the link relative to the page.
     let again = format!("href=\"start?{QUERY}\"");
     assert!(page.body().contains(&again), "{}", page.body());

@@ -19,8 +19,12 @@ pub(crate) enum Outcome {
     Unconfirmed,
     /// The state was used before, with another code.
     Used,
-    /// The browser is not the one that started.
+    /// The browser is not the one that started, and brings no code.
     OtherBrowser,
+    /// The same with a code, whose account is not connected yet: WeChat's notice connects it.
+    ConfirmedElsewhere,
+    /// The same, and it is connected.
+    ConnectedElsewhere(Authorizer),
     /// The redirect is not one of WeChat's.
     Malformed,
     /// A step has failed; a retry may succeed.
@@ -37,20 +41,50 @@ impl Outcome {
     /// What the vendor is told.
     const fn result(&self) -> &'static str {
         match self {
-            Self::Connected(row) | Self::AlreadyConnected(row) => match row.standing {
-                Standing::ReauthorizationRequired => "reauthorization_required",
-                Standing::Authorized | Standing::Revoked => "connected",
-            },
+            Self::Connected(row) | Self::AlreadyConnected(row) | Self::ConnectedElsewhere(row) => {
+                match row.standing {
+                    Standing::ReauthorizationRequired => "reauthorization_required",
+                    Standing::Authorized | Standing::Revoked => "connected",
+                }
+            }
             Self::Denied => "denied",
             Self::Expired => "expired",
             Self::Unconfirmed => "unconfirmed",
-            Self::Used | Self::OtherBrowser | Self::Malformed | Self::Failed(_) => "error",
+            Self::Used
+            | Self::OtherBrowser
+            | Self::ConfirmedElsewhere
+            | Self::Malformed
+            | Self::Failed(_) => "error",
         }
+    }
+
+    /// What the log says: one word for each cause.
+    const fn cause(&self) -> &'static str {
+        match self {
+            Self::Used => "used",
+            Self::OtherBrowser => "other_browser",
+            Self::ConfirmedElsewhere => "confirmed_elsewhere",
+            Self::ConnectedElsewhere(_) => "connected_elsewhere",
+            Self::Malformed => "malformed",
+            Self::Failed(_) => "failed",
+            Self::Connected(_)
+            | Self::AlreadyConnected(_)
+            | Self::Denied
+            | Self::Expired
+            | Self::Unconfirmed => self.result(),
+        }
+    }
+
+    /// Whether it may become another by itself, when WeChat's notice comes.
+    pub(crate) const fn waits(&self) -> bool {
+        matches!(self, Self::Unconfirmed | Self::ConfirmedElsewhere)
     }
 
     pub(crate) const fn authorizer(&self) -> Option<&Authorizer> {
         match self {
-            Self::Connected(row) | Self::AlreadyConnected(row) => Some(row),
+            Self::Connected(row) | Self::AlreadyConnected(row) | Self::ConnectedElsewhere(row) => {
+                Some(row)
+            }
             _ => None,
         }
     }
@@ -75,15 +109,23 @@ impl Outcome {
         if let Self::Failed(error) = self {
             error.log("finishing an authorization");
         }
-        let result = self.result();
-        if let Some(row) = self.authorizer() {
-            tracing::info!(authorizer_appid = %row.appid, reference, result, "a merchant has authorized");
-        } else {
-            tracing::info!(
-                reference,
-                result,
-                "a merchant has come back without an authorization"
-            );
+        let result = self.cause();
+        match self {
+            // The page was loaded again: that is no second authorization.
+            Self::AlreadyConnected(_) => {}
+            Self::Connected(row) if row.standing == Standing::ReauthorizationRequired => {
+                tracing::warn!(authorizer_appid = %row.appid, reference, result, "a merchant has authorized, and WeChat gave no refresh token");
+            }
+            Self::Connected(row) => {
+                tracing::info!(authorizer_appid = %row.appid, reference, result, "a merchant has authorized");
+            }
+            _ => {
+                tracing::info!(
+                    reference,
+                    result,
+                    "a merchant has come back without an authorization"
+                );
+            }
         }
     }
 }

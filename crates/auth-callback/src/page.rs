@@ -14,6 +14,7 @@ pub(crate) fn result(
     brand: &Brand,
     outcome: &Outcome,
     query: Option<&str>,
+    looks_again: bool,
 ) -> Response<String> {
     // Relative to this page, so that a base path before both routes is kept.
     let start = query.map(|query| match query {
@@ -24,6 +25,8 @@ pub(crate) fn result(
     let authorizer = outcome.authorizer();
     let action = match text.next {
         Next::Nothing => None,
+        // It does so by itself.
+        Next::LoadAgain if looks_again => None,
         Next::LoadAgain => Some(Action::Link {
             text: language.of_two("重新检查", "Check again"),
             href: "",
@@ -65,10 +68,14 @@ enum Next {
 impl Outcome {
     const fn status(&self) -> StatusCode {
         match self {
-            Self::Connected(_) | Self::AlreadyConnected(_) | Self::Denied => StatusCode::OK,
+            Self::Connected(_)
+            | Self::AlreadyConnected(_)
+            | Self::ConnectedElsewhere(_)
+            | Self::Denied => StatusCode::OK,
             Self::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Expired
             | Self::Unconfirmed
+            | Self::ConfirmedElsewhere
             | Self::Used
             | Self::OtherBrowser
             | Self::Malformed => StatusCode::BAD_REQUEST,
@@ -82,7 +89,7 @@ impl Outcome {
     )]
     fn text(&self, language: Language) -> Text {
         let (mark, next, titles, paragraphs) = match self {
-            Self::Connected(row) | Self::AlreadyConnected(row)
+            Self::Connected(row) | Self::AlreadyConnected(row) | Self::ConnectedElsewhere(row)
                 if matches!(row.standing, Standing::ReauthorizationRequired) =>
             {
                 (
@@ -90,93 +97,121 @@ impl Outcome {
                     Next::StartAgain,
                     ("授权未完成", "Not connected yet"),
                     (
-                        "微信没有为该账号开放接口权限。请先在微信公众平台取消授权，然后重新授权。",
-                        "WeChat granted no API permission for this account. Withdraw the authorization on WeChat's platform and authorize again.",
+                        "微信未返回该账号的授权凭据。请在微信公众平台“授权管理”中取消授权后，再重新授权。",
+                        "WeChat returned no credentials for this account. Withdraw the authorization at mp.weixin.qq.com, then authorize again.",
                     ),
                 )
             }
-            Self::Connected(row) | Self::AlreadyConnected(row) if row.limited_at.is_some() => (
-                Mark::Wait,
-                Next::Nothing,
+            Self::Connected(row) | Self::AlreadyConnected(row) | Self::ConnectedElsewhere(row)
+                if row.limited_at.is_some() =>
+            {
                 (
-                    "授权成功，但微信限制了该账号",
-                    "Connected, but limited by WeChat",
-                ),
-                (
-                    "您的账号已经接入，无需重新授权。请先在微信公众平台解除该账号的限制，之后会自动恢复。",
-                    "Your account is connected; to authorize again does not help. Have WeChat lift its limit on this account: it then works by itself.",
-                ),
-            ),
+                    Mark::Wait,
+                    Next::Nothing,
+                    (
+                        "授权成功，但微信限制了该账号",
+                        "Connected, but limited by WeChat",
+                    ),
+                    (
+                        "账号已授权，无需重新授权。请先在微信公众平台解除对该账号的限制，之后会自动恢复。",
+                        "The account is connected; to authorize again does not help. Have WeChat lift its limit on the account: it then works by itself.",
+                    ),
+                )
+            }
             Self::Connected(_) => (
                 Mark::Good,
                 Next::Nothing,
                 ("授权成功", "Connected"),
                 (
-                    "您的账号已经接入，可以关闭此页面。",
+                    "账号已授权，可以关闭本页。",
                     "Your account is connected. You may close this page.",
                 ),
             ),
             Self::AlreadyConnected(_) => (
                 Mark::Good,
                 Next::Nothing,
-                ("已完成授权", "Already connected"),
+                ("该账号已授权", "Already connected"),
                 (
-                    "您的账号之前已经接入，无需再操作，可以关闭此页面。",
-                    "Your account is connected, and there is nothing left to do. You may close this page.",
+                    "无需重复操作，可以关闭本页。",
+                    "There is nothing left to do. You may close this page.",
                 ),
             ),
             Self::Denied => (
-                Mark::Bad,
+                Mark::Neutral,
                 Next::StartAgain,
-                ("您未确认授权", "You did not authorize"),
+                ("授权未完成", "Not authorized"),
                 (
-                    "账号没有接入，也没有任何更改。如需继续，请重新授权。",
-                    "Nothing was connected, and nothing has changed. To go on, start again.",
+                    "您没有在微信中确认，未作任何更改。",
+                    "You did not confirm in WeChat, and nothing was changed.",
                 ),
             ),
             Self::Expired => (
                 Mark::Wait,
                 Next::StartAgain,
-                ("授权页面已过期", "This page has expired"),
+                ("授权页已失效", "This page has expired"),
                 (
-                    "微信的授权页面只在一段时间内有效。请从授权链接重新开始。",
-                    "WeChat's page is good for a while only. Start again from your authorization link.",
+                    "停留超过 30 分钟，微信授权页已失效，请重新授权。",
+                    "WeChat's page is valid for 30 minutes. Please start again.",
                 ),
             ),
             Self::Unconfirmed => (
                 Mark::Wait,
                 Next::LoadAgain,
-                ("微信尚未确认授权", "WeChat has not confirmed yet"),
+                ("正在等待微信确认", "Waiting for WeChat"),
                 (
-                    "确认通常在一分钟内到达，请稍后重新检查。如果一直没有确认，或您已取消授权，请从授权链接重新开始。",
-                    "Its confirmation mostly comes within a minute: check again then. If it does not come, or you have withdrawn the authorization, start again from your authorization link.",
+                    "通常一分钟内完成，本页会自动刷新。如果长时间没有结果，请重新打开授权链接。",
+                    "This usually takes less than a minute, and this page refreshes by itself. If nothing happens, open your authorization link again.",
                 ),
             ),
             Self::Used => (
-                Mark::Bad,
+                Mark::Neutral,
                 Next::StartAgain,
-                ("此页面已使用过", "This page was used before"),
                 (
-                    "如果之前已显示授权成功，则无需再操作；否则请从授权链接重新开始。",
-                    "If it said before that your account is connected, there is nothing left to do. If not, start again from your authorization link.",
+                    "本次授权已处理",
+                    "This authorization has already been processed",
+                ),
+                (
+                    "如果之前已显示授权成功，则无需再操作；否则请重新授权。",
+                    "If it said before that your account is connected, there is nothing left to do. If not, start again.",
                 ),
             ),
             Self::OtherBrowser => (
-                Mark::Bad,
+                Mark::Neutral,
                 Next::Nothing,
-                ("请使用同一浏览器", "Use the same browser"),
                 (
-                    "授权必须在同一浏览器中开始和完成，并允许使用 Cookie。请从授权链接重新开始。",
-                    "An authorization must begin and end in the same browser, with cookies allowed. Start again from your authorization link.",
+                    "请返回原页面查看结果",
+                    "Return to the page where you started",
+                ),
+                (
+                    "如果您已在微信中确认，授权会在一分钟内自动生效，无需重做。",
+                    "If you have confirmed in WeChat, the authorization takes effect by itself within a minute. There is no need to do it again.",
+                ),
+            ),
+            Self::ConfirmedElsewhere => (
+                Mark::Wait,
+                Next::LoadAgain,
+                ("正在等待微信确认", "Waiting for WeChat"),
+                (
+                    "您已在微信中确认，授权会在一分钟内自动生效，无需重做。请返回原页面查看结果。",
+                    "You have confirmed in WeChat, and the authorization takes effect by itself within a minute. Return to the page where you started.",
+                ),
+            ),
+            Self::ConnectedElsewhere(_) => (
+                Mark::Good,
+                Next::Nothing,
+                ("授权成功", "Connected"),
+                (
+                    "账号已授权。请返回原页面继续，本页可以关闭。",
+                    "The account is connected. Return to the page where you started; you may close this one.",
                 ),
             ),
             Self::Malformed => (
                 Mark::Bad,
                 Next::Nothing,
-                ("授权未完成", "Not connected"),
+                ("请勿直接打开本页", "Do not open this page directly"),
                 (
-                    "此页面只能由微信授权页跳转打开，请从授权链接重新开始。",
-                    "This page opens only from WeChat's authorization page. Start again from your authorization link.",
+                    "请使用服务商提供的授权链接。",
+                    "Please use your service provider's authorization link.",
                 ),
             ),
             Self::Failed(error) if error.code() == Code::AccountLimited => (
@@ -184,17 +219,17 @@ impl Outcome {
                 Next::LoadAgain,
                 ("微信限制了该账号", "WeChat limits this account"),
                 (
-                    "您的确认没有丢失，重新授权无济于事。请先在微信公众平台解除该账号的限制，然后刷新此页面。",
-                    "What you confirmed is not lost, and to authorize again does not help. Have WeChat lift its limit on this account, then load this page again.",
+                    "您的确认没有丢失，重新授权无济于事。请先在微信公众平台解除对该账号的限制，再重新检查。",
+                    "Your approval is not lost, and to authorize again does not help. Have WeChat lift its limit on this account, then check again.",
                 ),
             ),
             Self::Failed(_) => (
                 Mark::Wait,
                 Next::LoadAgain,
-                ("暂时无法完成授权", "This does not work at the moment"),
+                ("授权已提交，暂未处理完成", "We couldn't finish yet"),
                 (
-                    "您的确认没有丢失，请稍后刷新此页面。",
-                    "What you confirmed is not lost. Load this page again in a while.",
+                    "无需重新扫码，请稍后重新检查。",
+                    "Your approval is not lost. Please check again in a minute.",
                 ),
             ),
         };

@@ -73,6 +73,8 @@ pub enum Mark {
     Bad,
     /// Not yet.
     Wait,
+    /// Nothing was done, as the merchant wished, or there is nothing to do.
+    Neutral,
 }
 
 /// The button of a message.
@@ -212,6 +214,7 @@ impl Mark {
             Self::Good => "good",
             Self::Bad => "bad",
             Self::Wait => "wait",
+            Self::Neutral => "neutral",
         }
     }
 
@@ -219,7 +222,7 @@ impl Mark {
     const fn path(self) -> &'static str {
         match self {
             Self::Good => "m7 12.5 3.5 3.5L17 9",
-            Self::Bad => "M12 6.5v7m0 3.5v.1",
+            Self::Bad | Self::Neutral => "M12 6.5v7m0 3.5v.1",
             Self::Wait => "M12 6.5V12l3.5 2.5",
         }
     }

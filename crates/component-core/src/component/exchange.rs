@@ -149,17 +149,29 @@ impl Component {
         deadline: Deadline,
     ) -> Result<Option<Authorizer>, Error> {
         for _look in 0..MAX_LOOKS {
-            if let Some(appid) = self.store.exchanged_code(code).await? {
-                let row = self.store.authorizer(&appid).await?;
-                if row.standing != Standing::Revoked {
-                    return Ok(Some(row));
-                }
+            if let Some(row) = self.connected_by(code).await? {
+                return Ok(Some(row));
             }
             if !self.wait_for_other(deadline).await {
                 break;
             }
         }
         Ok(None)
+    }
+
+    /// The authorizer that a code has connected, whoever has exchanged it; `None` as above.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn connected_by(
+        &self,
+        code: &Secret<AuthorizationCode>,
+    ) -> Result<Option<Authorizer>, Error> {
+        let Some(appid) = self.store.exchanged_code(code).await? else {
+            return Ok(None);
+        };
+        let row = self.store.authorizer(&appid).await?;
+        Ok((row.standing != Standing::Revoked).then_some(row))
     }
 
     /// Whether the code is of an authorization that is over.
