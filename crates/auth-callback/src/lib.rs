@@ -50,7 +50,8 @@ impl AuthCallback {
     pub async fn handle(&self, request: Request<Vec<u8>>, deadline: Deadline) -> Response<String> {
         let query = request.uri().query().unwrap_or_default();
         let back = Return::parse(query);
-        let Ending { outcome, start } = self.ending(&request, back.as_ref(), deadline).await;
+        let ending = Box::pin(self.ending(&request, back.as_ref(), deadline));
+        let Ending { outcome, start } = ending.await;
         // A page that looks again tells the log no more than the first did.
         if back.as_ref().is_none_or(|back| back.look == 0) {
             outcome.log(start.as_ref());
