@@ -39,6 +39,7 @@ async function says(merchant, chinese, english) {
 wayInBothLanguages("a link with wrong parameters is refused", { start: "/auth/start?auth_type=7" }, async (merchant) => {
   await isRefused(merchant);
   await says(merchant, "链接不完整或有误。", "The link is incomplete or wrong.");
+  await says(merchant, "link_malformed(auth_type)", "link_malformed(auth_type)");
   await merchant.look("link-malformed");
 });
 
@@ -47,7 +48,7 @@ wayInBothLanguages("a link without a signature is refused where links must be si
   start: "/auth/start?reference=shop-42",
 }, async (merchant) => {
   await isRefused(merchant);
-  await says(merchant, "链接的签名无效。", "The link's signature is not valid.");
+  await says(merchant, "链接已失效或被改动。", "The link is no longer valid, or it was changed.");
   await merchant.look("link-unsigned");
 });
 
@@ -111,7 +112,7 @@ wayInBothLanguages("a link with a return address on another host is refused", {
   start: "/auth/start?return_to=https%3A%2F%2Felsewhere.example%2F",
 }, async (merchant) => {
   await isRefused(merchant);
-  await says(merchant, "链接的返回地址不被允许。", "The link's return address is not allowed.");
+  await says(merchant, "链接有误：返回地址未登记。", "The link is wrong: its return address is not registered.");
   await merchant.look("link-foreign-return");
 });
 

@@ -104,10 +104,10 @@ class Local {
 
 /** A merchant with a browser, whose requests and complaints are kept. */
 class Merchant {
-  static async arrive(local, { language = "zh", agent, start = "/auth/start", back = [] }) {
+  static async arrive(local, { language = "zh", agent, start = "/auth/start", back = [], scripts = true }) {
     const merchant = new Merchant();
     const site = agent ? { userAgent: AGENTS[agent], viewport: SIZES.phone } : { viewport: SIZES.pc };
-    const context = await (await browser()).newContext({ locale: LANGUAGES[language], ...site });
+    const context = await (await browser()).newContext({ locale: LANGUAGES[language], javaScriptEnabled: scripts, ...site });
     context.setDefaultTimeout(PATIENCE_MS);
     Object.assign(merchant, { local, language, context, handheld: Boolean(agent), complaints: [], requests: [] });
     merchant.known = [local.url, local.wechat, ...back];
@@ -137,9 +137,9 @@ class Merchant {
     return answer;
   }
 
-  /** Clicks on the one button of a page. */
+  /** Clicks on the button of a page that leads on. */
   async click(page = this.page) {
-    await page.locator("main").getByRole("button").click();
+    await page.locator("main form button").click();
   }
 
   /** Goes from the start page to WeChat's consent page. */
@@ -192,7 +192,7 @@ class Merchant {
   /** Checks overflow and accessibility in each size and colour scheme; keeps screenshots named `state`. */
   async look(state) {
     const { page, language } = this;
-    const sizes = this.handheld ? { phone: SIZES.phone } : SIZES;
+    const sizes = this.sizes ?? (this.handheld ? { phone: SIZES.phone } : SIZES);
     for (const [size, viewport] of Object.entries(sizes)) {
       for (const colorScheme of ["light", "dark"]) {
         const seen = `${state}-${language}-${size}-${colorScheme}`;

@@ -13,7 +13,7 @@ async function clickWithoutCode(merchant) {
     merchant.click(),
   ]);
   assert.equal(answer.status(), 503);
-  await merchant.reads("暂时无法前往微信", "WeChat cannot be reached now");
+  await merchant.reads("暂时无法打开微信授权页", "We can't start the authorization right now");
 }
 
 for (const errcode of [45009, 61004]) {

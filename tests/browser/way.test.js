@@ -104,7 +104,7 @@ way("an impatient second click ends where one click does, for a pre-auth code ea
   const { page } = merchant;
   await local.fault("api_component_token", { delay_ms: 500 });
   await merchant.open();
-  const { x, y, width, height } = await page.locator("main").getByRole("button").boundingBox();
+  const { x, y, width, height } = await page.locator("main form button").boundingBox();
   const click = () => page.mouse.click(x + width / 2, y + height / 2);
   await click();
   // The browser abandons the first click while the function renews the component token.

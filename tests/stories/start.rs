@@ -6,7 +6,8 @@ use merchant_pages::brand::Brand;
 use url::Url;
 
 use crate::world::browser::{Browser, ENGLISH, check_page, head, location, parameter, visit};
-use crate::world::{HOST, World, deadline};
+use crate::world::log::Log;
+use crate::world::{HOST, World, appid, deadline};
 
 const IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.0 Mobile/15E148 Safari/604.1";
 const WECHAT: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) Mobile/15E148 MicroMessenger/8.0.50(0x1800323d)";
@@ -25,19 +26,23 @@ async fn refused_by_wechat(world: &World, page: &str, entry: &str) -> Option<Str
     Some(rest.split('"').next().unwrap().to_owned())
 }
 
+/// The host asks, since the stack has no name.
+const TITLE: &str = "将<wbr>公众号或小程序<wbr>授权给<wbr>auth.vendor.example";
+const ENGLISH_TITLE: &str = "Connect your Official Account or Mini Program to auth.vendor.example";
+
 #[tokio::test]
 async fn a_visit_shows_one_button_in_chinese_or_english_and_sets_nothing() {
     let world = World::with_ticket().await;
     for (language, tag, title) in [
-        ("", "zh-CN", "授权您的公众号或小程序"),
-        ("zh-CN,zh;q=0.9,en;q=0.8", "zh-CN", "授权您的公众号或小程序"),
-        (ENGLISH, "en", "Authorize your account"),
+        ("", "zh-CN", TITLE),
+        ("zh-CN,zh;q=0.9,en;q=0.8", "zh-CN", TITLE),
+        (ENGLISH, "en", ENGLISH_TITLE),
     ] {
         let page = visit(&world, "GET", "reference=shop-42", language).await;
         check_page(&page, StatusCode::OK, title);
         assert!(page.body().contains(&format!("<html lang=\"{tag}\">")));
         assert!(page.body().contains("<form method=\"post\"><button>"));
-        assert!(!page.body().contains("shop-42"));
+        assert_eq!(page.body().matches("shop-42").count(), 1, "the switch");
         assert!(!page.headers().contains_key(header::SET_COOKIE));
         let policy = head(&page, "content-security-policy");
         let form_action = format!("form-action 'self' {};", world.parts.wechat_url);
@@ -135,12 +140,14 @@ async fn on_a_phone_the_page_has_no_code_and_outside_wechat_says_how_to_get_ther
     for page in [&inside, &outside] {
         assert!(!page.contains("<svg"), "{page}");
         assert!(!page.contains("扫码"), "{page}");
-        assert!(page.contains("授权您的公众号</h1>"), "{page}");
+        assert!(page.contains("<h1>将<wbr>公众号<wbr>授权给"), "{page}");
     }
-    let address = format!("value=\"https://{HOST}/auth/start?reference=a%26b&#38;auth_type=1\"");
+    let address = format!(">https://{HOST}/auth/start?reference=a%26b&#38;auth_type=1</p>");
     assert!(outside.contains(&address), "{outside}");
     assert!(outside.contains("在微信里点开"), "{outside}");
-    assert!(!inside.contains("<input"), "{inside}");
+    assert!(outside.contains("复制链接"), "{outside}");
+    assert!(!inside.contains("id=\"link\""), "{inside}");
+    assert!(!inside.contains("<script"), "{inside}");
 }
 
 #[tokio::test]
@@ -148,10 +155,10 @@ async fn where_wechats_pages_do_not_open_the_page_says_to_open_it_in_wechat() {
     let world = World::with_ticket().await;
     for agent in [WECOM, MINI_PROGRAM] {
         let page = start_page(&world.functions, Some(agent), "reference=shop-42").await;
-        let address = format!("value=\"https://{HOST}/auth/start?reference=shop-42\"");
+        let address = format!(">https://{HOST}/auth/start?reference=shop-42</p>");
         assert!(page.contains(&address), "{page}");
-        assert!(page.contains("请在微信中打开本页"), "{page}");
-        for missing in ["<form", "<svg", "点击下方按钮"] {
+        assert!(page.contains("企业微信和小程序不能完成授权"), "{page}");
+        for missing in ["<form", "<svg", "进入微信官方授权页"] {
             assert!(!page.contains(missing), "{missing}: {page}");
         }
     }
@@ -165,8 +172,8 @@ async fn where_wechats_pages_do_not_open_the_page_says_to_open_it_in_wechat() {
         .headers_mut()
         .insert(header::ACCEPT_LANGUAGE, language);
     let page = world.functions.auth_start.handle(request, deadline()).await;
-    check_page(&page, StatusCode::OK, "Authorize your account");
-    assert!(page.body().contains("Open this page in WeChat itself"));
+    check_page(&page, StatusCode::OK, ENGLISH_TITLE);
+    assert!(page.body().contains("WeCom and mini programs cannot do it"));
     let policy = head(&page, "content-security-policy");
     assert!(policy.contains("form-action 'none'"), "{policy}");
 }
@@ -242,7 +249,7 @@ async fn a_post_from_another_site_gets_the_page_and_mints_nothing() {
         &[("origin", "http://auth.vendor.example")],
     ] {
         let page = post(headers).await;
-        check_page(&page, StatusCode::OK, "授权您的公众号或小程序");
+        check_page(&page, StatusCode::OK, TITLE);
         assert!(page.body().contains("<form method=\"post\"><button>"));
         assert!(
             !page.headers().contains_key(header::SET_COOKIE),
@@ -290,6 +297,10 @@ async fn a_vendor_is_recognized_on_every_page() {
         name: Some("好店 <Shop>".parse().unwrap()),
         logo: Some("https://cdn.vendor.example/logo.png".parse().unwrap()),
         accent: "#123456".parse().unwrap(),
+        support: Some("help@vendor.example".parse().unwrap()),
+        privacy: Some("https://vendor.example/privacy".parse().unwrap()),
+        icp_number: Some("粤ICP备00000000号-1".parse().unwrap()),
+        url: Some("https://vendor.example/".parse().unwrap()),
     };
     let functions = with_brand(&world, brand).await;
     let browser = Browser::default();
@@ -304,12 +315,130 @@ async fn a_vendor_is_recognized_on_every_page() {
         functions.auth_callback.handle(back, deadline()).await,
     ] {
         let body = page.body();
-        assert!(body.contains("<span>好店 &#60;Shop&#62;</span>"), "{body}");
+        assert!(body.contains("好店 &#60;Shop&#62;</p>"), "{body}");
+        for link in [
+            "<a href=\"mailto:help@vendor.example\">help@vendor.example</a>",
+            "<a href=\"https://vendor.example/privacy\">隐私政策</a>",
+            "<a href=\"https://beian.miit.gov.cn/\">粤ICP备00000000号-1</a>",
+        ] {
+            assert!(body.contains(link), "{body}");
+        }
         let logo = "<img src=\"https://cdn.vendor.example/logo.png\" alt=\"\">";
         assert!(body.contains(logo), "{body}");
         assert!(body.contains("--accent:#123456;--on-accent:#ffffff"));
         let policy = head(&page, "content-security-policy");
         assert!(policy.contains("; img-src https://cdn.vendor.example; "));
+    }
+}
+
+#[tokio::test]
+async fn a_result_leads_back_to_the_vendor_and_says_to_whom_the_account_was_given() {
+    let world = World::with_ticket().await;
+    let brand = Brand {
+        name: Some("好店".parse().unwrap()),
+        url: Some("https://vendor.example/home".parse().unwrap()),
+        ..Brand::default()
+    };
+    let functions = with_brand(&world, brand).await;
+    let mut browser = Browser::default();
+    let (back, _) = world.consent(&mut browser, appid()).await;
+    let (without_code, _) = back.split_once("&auth_code").unwrap();
+    let come_back = async |address: &str| {
+        let request = browser.request("GET", address);
+        functions.auth_callback.handle(request, deadline()).await
+    };
+    let denied = come_back(without_code).await;
+    let way_back = "<p class=\"soft\"><a href=\"https://vendor.example/home\">返回好店</a></p>";
+    assert!(denied.body().contains(way_back), "{}", denied.body());
+    assert!(denied.body().contains("重新授权</a>"), "{}", denied.body());
+    for said in ["已授权给好店，可以关闭本页。", "已授权给好店，无需重复操作"]
+    {
+        let page = come_back(&back).await;
+        assert!(page.body().contains(said), "{}", page.body());
+        let button = "<a class=\"button\" href=\"https://vendor.example/home\">返回好店</a>";
+        assert!(page.body().contains(button), "{}", page.body());
+    }
+}
+
+#[tokio::test]
+async fn a_merchant_chooses_the_language_and_keeps_the_link() {
+    let world = World::with_ticket().await;
+    let query = "reference=shop-42&auth_type=1";
+    let page = start_page(&world.functions, None, query).await;
+    let switch = "中文 / <a href=\"?reference=shop-42&#38;auth_type=1&#38;lang=en\"";
+    assert!(page.contains(switch), "{page}");
+    let page = start_page(&world.functions, None, &format!("{query}&lang=en")).await;
+    assert!(page.contains("Connect your Official Account to"), "{page}");
+    assert!(page.contains("&#38;lang=zh\" lang=\"zh-CN\""), "{page}");
+    // The way back has the language of the way there.
+    let mut browser = Browser::default();
+    let query = format!("{query}&lang=en");
+    let (back, _) = world.consent_by(&mut browser, &query, appid()).await;
+    let (without_code, _) = back.split_once("&auth_code").unwrap();
+    let page = world.come_back(&browser, without_code).await;
+    check_page(&page, StatusCode::OK, "Not authorized");
+    let again = "href=\"start?reference=shop-42&#38;auth_type=1&#38;lang=en\"";
+    assert!(page.body().contains(again), "{}", page.body());
+}
+
+#[tokio::test]
+async fn a_link_for_one_account_names_it() {
+    let world = World::with_ticket().await;
+    let query = "biz_appid=wx1a2b3c4d5e6f7081";
+    let page = start_page(&world.functions, None, query).await;
+    let named = "仅限 AppID <code>wx1a2b3c4d5e6f7081</code> 的管理员授权。";
+    assert!(page.contains(named), "{page}");
+}
+
+#[tokio::test]
+async fn a_refused_link_tells_its_maker_and_the_log_which_parameter_is_wrong() {
+    let world = World::with_ticket().await;
+    let log = Log::listen();
+    let over_long = format!("reference={}", "店".repeat(200));
+    for (query, code, parameter, reference) in [
+        (
+            "auth_type=7&reference=a",
+            "link_malformed(auth_type)",
+            "auth_type",
+            "\"a\"",
+        ),
+        (
+            "biz_appid=wx1&reference=b",
+            "link_malformed(biz_appid)",
+            "biz_appid",
+            "\"b\"",
+        ),
+        (
+            "category_id_list=1,2",
+            "link_malformed(category_id_list)",
+            "category_id_list",
+            "",
+        ),
+        (
+            "return_to=https%3A%2F%2Fevil.example%2F&reference=c",
+            "link_foreign_return",
+            "return_to",
+            "\"c\"",
+        ),
+        (
+            &over_long,
+            "link_malformed(reference)",
+            "reference",
+            &format!("\"{}\"", "店".repeat(128)),
+        ),
+    ] {
+        let page = visit(&world, "GET", query, "").await;
+        let code = format!("<code>{code}</code>");
+        assert!(page.body().contains(&code), "{}", page.body());
+        let lines = log.lines(&format!("parameter=\"{parameter}\""));
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains("an authorization link is refused"));
+        let named = format!("reference={reference} ");
+        assert_eq!(
+            lines[0].contains(&named),
+            !reference.is_empty(),
+            "{lines:?}"
+        );
     }
 }
 
@@ -462,7 +591,10 @@ async fn a_malformed_link_is_refused_before_anything_is_called() {
         for method in ["GET", "POST"] {
             let page = visit(&world, method, query, ENGLISH).await;
             check_page(&page, StatusCode::BAD_REQUEST, "This link does not work");
-            assert!(page.body().contains("Ask whoever gave you this link"));
+            assert!(
+                page.body()
+                    .contains("Please ask auth.vendor.example for a new link.")
+            );
         }
     }
     for foreign in [
@@ -482,7 +614,7 @@ async fn a_malformed_link_is_refused_before_anything_is_called() {
         let query = format!("return_to={foreign}");
         let page = visit(&world, "POST", &query, ENGLISH).await;
         check_page(&page, StatusCode::BAD_REQUEST, "This link does not work");
-        assert!(page.body().contains("return address is not allowed"));
+        assert!(page.body().contains("return address is not registered"));
     }
     assert_eq!(world.wire.calls().len(), 0);
     assert_eq!(world.new_wechat_calls().len(), 0);
@@ -517,14 +649,18 @@ async fn the_cookie_is_ours_alone_and_stays_for_a_second_click() {
 async fn without_a_ticket_or_wechat_a_click_says_to_try_again() {
     let world = World::new().await;
     let page = visit(&world, "POST", "", ENGLISH).await;
-    let title = "WeChat cannot be reached now";
+    let title = "We can&#39;t start the authorization right now";
     check_page(&page, StatusCode::SERVICE_UNAVAILABLE, title);
 
     world.push_ticket().await;
     let cut_off = world.without_wechat().await.auth_start;
     let request = Browser::default().request("POST", "/auth/start?reference=a");
     let page = cut_off.handle(request, deadline()).await;
-    check_page(&page, StatusCode::SERVICE_UNAVAILABLE, "暂时无法前往微信");
+    check_page(
+        &page,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "暂时无法打开微信授权页",
+    );
     assert!(!page.headers().contains_key(header::SET_COOKIE));
     // The page has the button again, which may lead to WeChat.
     let again = "<form method=\"post\"><button>重试</button></form>";

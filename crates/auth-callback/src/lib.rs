@@ -14,7 +14,7 @@ use component_core::token::{AuthorizationCode, Secret};
 use http::{HeaderValue, Request, Response, header};
 use merchant_pages::brand::Brand;
 use merchant_pages::cookie::BrowserCookie;
-use merchant_pages::page::{Language, see_other};
+use merchant_pages::page::{Setting, see_other};
 use url::form_urlencoded;
 
 mod outcome;
@@ -61,18 +61,17 @@ impl AuthCallback {
         {
             return see_other(address.as_str());
         }
-        let language = Language::of(request.headers());
         let again = back
             .filter(|_| outcome.waits())
             .and_then(|back| back.again());
         let query = start.map(|start| start.query);
-        let mut page = page::result(
-            language,
+        // No switch: a page holds no code, and its own address has one.
+        let setting = Setting::new(
             &self.brand,
-            &outcome,
-            query.as_deref(),
-            again.is_some(),
+            request.headers(),
+            query.as_deref().unwrap_or_default(),
         );
+        let mut page = page::result(&setting, &outcome, query.as_deref(), again.is_some());
         if let Some(again) = again {
             page.headers_mut().insert(header::REFRESH, again);
         }

@@ -23,11 +23,7 @@ async fn main() -> Result<(), Error> {
     let table = config::required("TABLE_NAME")?;
     let secret = config::required("COMPONENT_SECRET_ARN")?;
     let wechat = config::required("WECHAT_API_BASE_URL")?;
-    let brand = Brand {
-        name: config::parsed("VENDOR_NAME")?,
-        logo: config::parsed("VENDOR_LOGO_URL")?,
-        accent: config::parsed("VENDOR_ACCENT_COLOR")?.unwrap_or_default(),
-    };
+    let brand = Brand::from_env()?;
 
     let aws = Aws::from_env(http::client()?)?;
     let clock = Clock::system();

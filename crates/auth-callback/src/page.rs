@@ -3,28 +3,27 @@
 use component_api::code::Code;
 use component_core::row::authorizer::Standing;
 use http::{Response, StatusCode};
-use merchant_pages::brand::Brand;
-use merchant_pages::page::{Account, Action, Language, Mark, Message};
+use merchant_pages::page::{Account, Action, Back, Language, Mark, Message, Setting};
 
 use crate::outcome::Outcome;
 
 /// The result page; `query` is that of the link the merchant came by, if it is known.
 pub(crate) fn result(
-    language: Language,
-    brand: &Brand,
+    setting: &Setting<'_>,
     outcome: &Outcome,
     query: Option<&str>,
     looks_again: bool,
 ) -> Response<String> {
+    let (language, vendor) = (setting.language, setting.vendor);
     // Relative to this page, so that a base path before both routes is kept.
     let start = query.map(|query| match query {
         "" => "start".to_owned(),
         query => format!("start?{query}"),
     });
-    let text = outcome.text(language);
+    let text = outcome.text(language, start.is_some());
     let authorizer = outcome.authorizer();
     let action = match text.next {
-        Next::Nothing => None,
+        Next::Nothing | Next::GoBack => None,
         // It does so by itself.
         Next::LoadAgain if looks_again => None,
         Next::LoadAgain => Some(Action::Link {
@@ -36,6 +35,16 @@ pub(crate) fn result(
             href,
         }),
     };
+    let back = match (text.next, &setting.brand.url) {
+        (Next::GoBack | Next::StartAgain, Some(url)) => Some((
+            match language {
+                Language::Chinese => format!("返回{vendor}"),
+                Language::English => format!("Return to {vendor}"),
+            },
+            url.to_string(),
+        )),
+        _ => None,
+    };
     Message {
         mark: text.mark,
         title: text.title,
@@ -43,10 +52,12 @@ pub(crate) fn result(
             name: row.name.as_deref(),
             appid: &row.appid,
         }),
-        paragraphs: &[text.paragraph],
+        paragraphs: &[&text.paragraph.replace("{vendor}", vendor)],
         action,
+        back: back.as_ref().map(|(text, href)| Back { text, href }),
+        code: None,
     }
-    .response(outcome.status(), language, brand)
+    .response(outcome.status(), setting)
 }
 
 /// What a page says, in one language.
@@ -61,6 +72,7 @@ struct Text {
 #[derive(Clone, Copy)]
 enum Next {
     Nothing,
+    GoBack,
     LoadAgain,
     StartAgain,
 }
@@ -87,7 +99,7 @@ impl Outcome {
         clippy::too_many_lines,
         reason = "a table: what is said in either language, one outcome after the other"
     )]
-    fn text(&self, language: Language) -> Text {
+    fn text(&self, language: Language, can_start: bool) -> Text {
         let (mark, next, titles, paragraphs) = match self {
             Self::Connected(row) | Self::AlreadyConnected(row) | Self::ConnectedElsewhere(row)
                 if matches!(row.standing, Standing::ReauthorizationRequired) =>
@@ -113,27 +125,27 @@ impl Outcome {
                         "Connected, but limited by WeChat",
                     ),
                     (
-                        "账号已授权，无需重新授权。请先在微信公众平台解除对该账号的限制，之后会自动恢复。",
+                        "账号已授权，无需重新授权。请登录微信公众平台，解除对该账号的限制，之后会自动恢复。",
                         "The account is connected; to authorize again does not help. Have WeChat lift its limit on the account: it then works by itself.",
                     ),
                 )
             }
             Self::Connected(_) => (
                 Mark::Good,
-                Next::Nothing,
+                Next::GoBack,
                 ("授权成功", "Connected"),
                 (
-                    "账号已授权，可以关闭本页。",
-                    "Your account is connected. You may close this page.",
+                    "已授权给{vendor}，可以关闭本页。",
+                    "Your account is connected to {vendor}. You may close this page.",
                 ),
             ),
             Self::AlreadyConnected(_) => (
                 Mark::Good,
-                Next::Nothing,
+                Next::GoBack,
                 ("该账号已授权", "Already connected"),
                 (
-                    "无需重复操作，可以关闭本页。",
-                    "There is nothing left to do. You may close this page.",
+                    "已授权给{vendor}，无需重复操作，可以关闭本页。",
+                    "Your account is connected to {vendor}. There is nothing left to do; you may close this page.",
                 ),
             ),
             Self::Denied => (
@@ -149,10 +161,17 @@ impl Outcome {
                 Mark::Wait,
                 Next::StartAgain,
                 ("授权页已失效", "This page has expired"),
-                (
-                    "停留超过 30 分钟，微信授权页已失效，请重新授权。",
-                    "WeChat's page is valid for 30 minutes. Please start again.",
-                ),
+                if can_start {
+                    (
+                        "停留超过 30 分钟，微信授权页已失效。",
+                        "WeChat's page is valid for 30 minutes.",
+                    )
+                } else {
+                    (
+                        "停留超过 30 分钟，微信授权页已失效，请重新打开授权链接。",
+                        "WeChat's page is valid for 30 minutes. Please open your authorization link again.",
+                    )
+                },
             ),
             Self::Unconfirmed => (
                 Mark::Wait,
@@ -201,8 +220,8 @@ impl Outcome {
                 Next::Nothing,
                 ("授权成功", "Connected"),
                 (
-                    "账号已授权。请返回原页面继续，本页可以关闭。",
-                    "The account is connected. Return to the page where you started; you may close this one.",
+                    "已授权给{vendor}。请返回原页面继续，本页可以关闭。",
+                    "The account is connected to {vendor}. Return to the page where you started; you may close this one.",
                 ),
             ),
             Self::Malformed => (
@@ -219,7 +238,7 @@ impl Outcome {
                 Next::LoadAgain,
                 ("微信限制了该账号", "WeChat limits this account"),
                 (
-                    "您的确认没有丢失，重新授权无济于事。请先在微信公众平台解除对该账号的限制，再重新检查。",
+                    "您的确认没有丢失，无需重新授权。请登录微信公众平台，解除对该账号的限制，再重新检查。",
                     "Your approval is not lost, and to authorize again does not help. Have WeChat lift its limit on this account, then check again.",
                 ),
             ),

@@ -12,7 +12,7 @@ use http::{Method, Request, Response, header};
 use merchant_pages::START_PATH;
 use merchant_pages::brand::Brand;
 use merchant_pages::cookie::BrowserCookie;
-use merchant_pages::page::{Language, see_other};
+use merchant_pages::page::{Setting, see_other};
 use url::Url;
 
 mod device;
@@ -44,36 +44,49 @@ pub struct AuthStart {
 impl AuthStart {
     /// Answers a visit, which changes nothing, or a click.
     pub async fn handle(&self, request: Request<Vec<u8>>, deadline: Deadline) -> Response<String> {
-        let (language, brand) = (Language::of(request.headers()), &self.brand);
-        let link = match self.link(&request).await {
+        let query = request.uri().query().unwrap_or_default();
+        let setting = Setting::new(&self.brand, request.headers(), query).with_switch(query);
+        let link = match self.link(query).await {
             Ok(link) => link,
-            Err(error) => return page::refusal(language, brand, error),
+            Err(error) => return page::refusal(&setting, error),
         };
         match *request.method() {
-            Method::GET | Method::HEAD => self.start_page(language, &link, &request),
             // Another site must not spend WeChat's quota through its visitors' browsers.
-            Method::POST if is_foreign(&request) => self.start_page(language, &link, &request),
-            Method::POST => match self.click(&link, &request, deadline).await {
-                Ok(response) => response,
-                Err(error) => {
-                    error.log("starting an authorization");
-                    page::unavailable(language, brand, &self.pages.origins())
+            Method::POST if !is_foreign(&request) => {
+                match self.click(&link, &request, deadline).await {
+                    Ok(response) => response,
+                    Err(error) => {
+                        error.log("starting an authorization");
+                        page::unavailable(&setting, &self.pages.origins())
+                    }
                 }
-            },
-            _ => page::refusal(language, brand, LinkError::Malformed),
+            }
+            _ => self.start_page(&setting, &link, &request),
         }
     }
 
-    async fn link(&self, request: &Request<Vec<u8>>) -> Result<Link, LinkError> {
-        let query = request.uri().query().unwrap_or_default();
-        let link = Link::parse(query, &self.return_origins)?;
-        match self.check_signature(query).await {
-            Ok(checked) => checked.map(|()| link),
-            Err(error) => {
-                error.log("reading whether links must be signed");
-                Err(LinkError::Unsigned)
-            }
-        }
+    /// The link that a query is. One that is refused is told to the log, with the reference that it
+    /// names if the vendor is known to have written it.
+    async fn link(&self, query: &str) -> Result<Link, LinkError> {
+        let parsed = Link::parse(query, &self.return_origins);
+        let signed = self.check_signature(query).await.unwrap_or_else(|error| {
+            error.log("reading whether links must be signed");
+            Err(LinkError::Unsigned)
+        });
+        let reference = match signed {
+            Err(LinkError::Unsigned) => None,
+            Ok(()) | Err(_) => link::reference_in(query),
+        };
+        let checked = parsed.and_then(|link| signed.map(|()| link));
+        checked.inspect_err(|error| {
+            let (parameter, reason) = (error.parameter(), error.code());
+            tracing::warn!(
+                reference,
+                parameter,
+                reason,
+                "an authorization link is refused"
+            );
+        })
     }
 
     /// Whether links must be signed, the current version of the secret alone decides. Those that
@@ -103,7 +116,7 @@ impl AuthStart {
 
     fn start_page(
         &self,
-        language: Language,
+        setting: &Setting<'_>,
         link: &Link,
         request: &Request<Vec<u8>>,
     ) -> Response<String> {
@@ -114,14 +127,7 @@ impl AuthStart {
         });
         let device = Device::of(request.headers());
         let origins = self.pages.origins();
-        page::start(
-            language,
-            &self.brand,
-            link,
-            device,
-            address.as_deref(),
-            &origins,
-        )
+        page::start(setting, link, device, address.as_deref(), &origins)
     }
 
     async fn click(

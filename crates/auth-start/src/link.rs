@@ -4,9 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use component_api::id::AuthorizerAppId;
-use component_core::query::each_once;
 use component_core::time::Timestamp;
 use hmac::{Hmac, KeyInit, Mac};
+use merchant_pages::page::is_language;
 use secrecy::{ExposeSecret, SecretSlice};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -38,8 +38,8 @@ pub struct NotOrigins;
 /// Why a link is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LinkError {
-    /// A parameter is wrong or comes twice.
-    Malformed,
+    /// This parameter is wrong or comes twice.
+    Malformed(&'static str),
     /// The stack takes signed links only, and this link has no valid signature.
     Unsigned,
     /// It has expired.
@@ -54,44 +54,72 @@ const AUTH_TYPES: [&str; 7] = ["1", "2", "3", "4", "5", "6", "8"];
 /// Public accounts and mini programs.
 const DEFAULT_AUTH_TYPE: &str = "3";
 
-/// What a link may say, each at most once.
-const PARAMETERS: [&str; 5] = [
-    "auth_type",
-    "biz_appid",
-    "category_id_list",
-    "reference",
-    "return_to",
-];
-
 const MAX_REFERENCE_CHARS: usize = 128;
 
 impl Link {
     /// Reads a query. Other parameters are ignored: mailers and statistics add their own.
     pub(crate) fn parse(query: &str, return_origins: &ReturnOrigins) -> Result<Self, LinkError> {
-        let pairs = form_urlencoded::parse(query.as_bytes())
-            .map(|(name, value)| (name, value.into_owned()));
-        let [auth_type, biz_appid, category_id_list, reference, return_to] =
-            each_once(pairs, PARAMETERS).ok_or(LinkError::Malformed)?;
-        let auth_type = auth_type.unwrap_or_else(|| DEFAULT_AUTH_TYPE.to_owned());
-        let biz_appid = biz_appid
-            .map(|appid| AuthorizerAppId::parse(&appid))
-            .transpose();
-        let good = AUTH_TYPES.contains(&auth_type.as_str())
-            && category_id_list.as_deref().is_none_or(is_id_list)
-            && reference.as_deref().is_none_or(is_reference);
-        let (true, Ok(biz_appid)) = (good, biz_appid) else {
-            return Err(LinkError::Malformed);
+        let once = |name, is_good: fn(&str) -> bool| {
+            let mut values = values(query, name);
+            match (values.next(), values.next()) {
+                (None, _) => Ok(None),
+                (Some(value), None) if is_good(&value) => Ok(Some(value)),
+                (Some(_), _) => Err(LinkError::Malformed(name)),
+            }
         };
+        let auth_type = once("auth_type", |kind| AUTH_TYPES.contains(&kind))?;
+        let biz_appid = once("biz_appid", |_| true)?;
+        let biz_appid = biz_appid.map(|appid| AuthorizerAppId::parse(&appid));
+        let biz_appid = biz_appid
+            .transpose()
+            .map_err(|_not_an_appid| LinkError::Malformed("biz_appid"))?;
+        let category_id_list = once("category_id_list", is_id_list)?;
+        let reference = once("reference", is_reference)?;
+        let return_to = once("return_to", |_| true)?;
         let return_to = return_to
             .map(|url| return_origins.allowed(&url).ok_or(LinkError::ForeignReturn))
             .transpose()?;
         Ok(Self {
-            auth_type,
+            auth_type: auth_type.unwrap_or_else(|| DEFAULT_AUTH_TYPE.to_owned()),
             biz_appid,
             category_id_list,
             reference,
             return_to,
         })
+    }
+}
+
+/// The decoded values of the parameter `name`, in the order of the query.
+fn values<'a>(query: &'a str, name: &'static str) -> impl Iterator<Item = String> + use<'a> {
+    form_urlencoded::parse(query.as_bytes())
+        .filter_map(move |(key, value)| (key == name).then(|| value.into_owned()))
+}
+
+/// The reference of a link that may be refused, for the log.
+pub(crate) fn reference_in(query: &str) -> Option<String> {
+    let reference = values(query, "reference").next()?;
+    Some(reference.chars().take(MAX_REFERENCE_CHARS).collect())
+}
+
+impl LinkError {
+    /// A word for whoever made the link.
+    pub(crate) const fn code(self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "link_malformed",
+            Self::Unsigned => "link_unsigned",
+            Self::Expired => "link_expired",
+            Self::ForeignReturn => "link_foreign_return",
+        }
+    }
+
+    /// Which parameter is refused.
+    pub(crate) const fn parameter(self) -> &'static str {
+        match self {
+            Self::Malformed(parameter) => parameter,
+            Self::Unsigned => "signature",
+            Self::Expired => "expires",
+            Self::ForeignReturn => "return_to",
+        }
     }
 }
 
@@ -101,46 +129,59 @@ impl Link {
 /// writes them, sorted and joined by `&`.
 pub(crate) struct Signature<'a> {
     given: &'a str,
-    covered: String,
+    /// What it may cover: the merchant may have chosen a language, beside the link's own.
+    covered: [String; 3],
     expires: &'a str,
 }
 
 impl<'a> Signature<'a> {
     /// Takes `signature` and `expires` out of a query, which must have each once.
     pub(crate) fn parse(query: &'a str) -> Result<Self, LinkError> {
-        let (signatures, mut covered): (Vec<&str>, Vec<&str>) = query
+        let (signatures, others): (Vec<&str>, Vec<&str>) = query
             .split('&')
             .partition(|pair| pair.starts_with("signature="));
-        covered.sort_unstable();
-        let times: Vec<&str> = covered
+        let times: Vec<&str> = others
             .iter()
             .filter_map(|pair| pair.strip_prefix("expires="))
             .collect();
         let ([signature], [expires]) = (signatures.as_slice(), times.as_slice()) else {
             return Err(LinkError::Unsigned);
         };
+        let joined = |mut pairs: Vec<&str>| {
+            pairs.sort_unstable();
+            pairs.join("&")
+        };
+        let mut no_language = others.clone();
+        no_language.retain(|pair| !is_language(pair));
+        let mut not_chosen = others.clone();
+        if let Some(last) = others.iter().rposition(|pair| is_language(pair)) {
+            not_chosen.remove(last);
+        }
         Ok(Self {
             given: signature.strip_prefix("signature=").unwrap_or_default(),
-            covered: covered.join("&"),
+            covered: [others, not_chosen, no_language].map(joined),
             expires,
         })
     }
 
     /// Whether it was made with `key`.
     pub(crate) fn is_by(&self, key: &SecretSlice<u8>) -> bool {
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.expose_secret()) else {
-            return false;
+        let is_over = |covered: &String| {
+            let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.expose_secret()) else {
+                return false;
+            };
+            mac.update(covered.as_bytes());
+            let expected = component_core::digest::hex(&mac.finalize().into_bytes());
+            expected.as_bytes().ct_eq(self.given.as_bytes()).into()
         };
-        mac.update(self.covered.as_bytes());
-        let expected = component_core::digest::hex(&mac.finalize().into_bytes());
-        expected.as_bytes().ct_eq(self.given.as_bytes()).into()
+        self.covered.iter().any(is_over)
     }
 
     /// Checks that `expires` has not passed at `now`. What it says counts only once the signature
     /// is found good.
     pub(crate) fn check_expiry(&self, now: Timestamp) -> Result<(), LinkError> {
         let secs = self.expires.parse();
-        let secs = secs.map_err(|_not_a_time| LinkError::Malformed)?;
+        let secs = secs.map_err(|_not_a_time| LinkError::Malformed("expires"))?;
         if Timestamp::from_secs(secs) < now {
             return Err(LinkError::Expired);
         }
@@ -238,7 +279,10 @@ mod tests {
             "reference=a%0Ab",
             &format!("reference={}", "a".repeat(129)),
         ] {
-            check(wrong, Err(LinkError::Malformed));
+            let name = wrong.split('=').next().unwrap();
+            let error = Link::parse(wrong, &ReturnOrigins::default()).unwrap_err();
+            assert_eq!(error.parameter(), name, "{wrong}");
+            assert_eq!(error.code(), "link_malformed", "{wrong}");
         }
     }
 
@@ -323,7 +367,19 @@ mod tests {
         };
         assert_eq!(at(&link, 1_700_000_600), Ok(()));
         assert_eq!(at(&link, 1_700_000_601), Err(LinkError::Expired));
+        // The merchant has chosen a language, also after the link's own (signed in the same way).
+        let lang = "b0ae7d51f4a33799de0611641a7338040aa4fe07a9552556a2e061e99bf492f8";
+        let own = format!("reference=shop-42&expires=1700000600&lang=en&signature={lang}");
+        for chosen in [
+            format!("{link}&lang=en"),
+            format!("lang=zh&{link}&lang=en"),
+            own.clone(),
+            format!("{own}&lang=zh"),
+        ] {
+            assert_eq!(at(&chosen, 1_700_000_600), Ok(()), "{chosen}");
+        }
         for forged in [
+            own.replace("lang=en", "lang=zh"),
             link.replace("42", "43"),
             link.replace("&expires=1700000600", ""),
             format!("{link}&utm=1"),

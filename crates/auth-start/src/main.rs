@@ -26,11 +26,7 @@ async fn main() -> Result<(), Error> {
     let mp = config::required("WECHAT_MP_BASE_URL")?;
     let open = config::required("WECHAT_OPEN_BASE_URL")?;
     let return_origins = config::parsed("ALLOWED_RETURN_ORIGINS")?.unwrap_or_default();
-    let brand = Brand {
-        name: config::parsed("VENDOR_NAME")?,
-        logo: config::parsed("VENDOR_LOGO_URL")?,
-        accent: config::parsed("VENDOR_ACCENT_COLOR")?.unwrap_or_default(),
-    };
+    let brand = Brand::from_env()?;
 
     let aws = Aws::from_env(http::client()?)?;
     let clock = Clock::system();

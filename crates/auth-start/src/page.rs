@@ -1,9 +1,9 @@
 //! What merchants see before they go to WeChat.
 
 use askama::Template;
+use component_api::id::AuthorizerAppId;
 use http::{Response, StatusCode};
-use merchant_pages::brand::{Brand, VendorName};
-use merchant_pages::page::{Action, Form, Language, Mark, Message, Page};
+use merchant_pages::page::{Action, Form, Language, Mark, Message, Page, Setting};
 use url::Url;
 
 use crate::device::Device;
@@ -15,30 +15,33 @@ use crate::qr::Code;
 #[template(path = "start.html")]
 struct StartPage<'a> {
     language: Language,
-    title: &'a str,
-    name: Option<&'a VendorName>,
+    vendor: &'a str,
     accounts: &'a str,
+    only: Option<&'a AuthorizerAppId>,
     device: Device,
     return_host: Option<&'a str>,
     address: Option<&'a str>,
     code: Option<Code>,
 }
 
+/// Copies the link. Without it the button is hidden, and a tap on the link selects it whole.
+const COPY_SCRIPT: &str = include_str!("../templates/copy.js");
+
 /// The start page of `link`, whose own address is `address`.
 pub(crate) fn start(
-    language: Language,
-    brand: &Brand,
+    setting: &Setting<'_>,
     link: &Link,
     device: Device,
     address: Option<&str>,
     origins: &[String],
 ) -> Response<String> {
-    let (title, accounts) = wording(language, &link.auth_type);
+    let (language, vendor) = (setting.language, setting.vendor);
+    let accounts = accounts(language, &link.auth_type);
     let main = StartPage {
         language,
-        title,
-        name: brand.name.as_ref(),
+        vendor,
         accounts,
+        only: link.biz_appid.as_ref(),
         device,
         return_host: link.return_to.as_ref().and_then(Url::host_str),
         address,
@@ -47,95 +50,105 @@ pub(crate) fn start(
             Device::Phone | Device::Wechat | Device::Enclosed => None,
         },
     };
+    let title = match language {
+        Language::Chinese => format!("将{accounts}授权给{vendor}"),
+        Language::English => format!("Connect your {accounts} to {vendor}"),
+    };
     let page = Page {
-        language,
-        brand,
-        title,
+        setting,
+        title: &title,
         form: match device {
             Device::Enclosed => Form::None,
             Device::Pc | Device::Phone | Device::Wechat => Form::LeadsTo(origins),
         },
+        script: match device {
+            Device::Phone | Device::Enclosed => address.map(|_| COPY_SCRIPT),
+            Device::Pc | Device::Wechat => None,
+        },
+        foot: Some(language.of_two(
+            "授权在微信官方页面完成，本页面不会要求您输入密码。",
+            "You authorize on WeChat's own page. This page never asks for a password.",
+        )),
     };
     page.response(StatusCode::OK, &main)
 }
 
-/// Title, and what WeChat will offer for authorization.
-fn wording(language: Language, auth_type: &str) -> (&'static str, &'static str) {
+/// What WeChat will offer for authorization.
+fn accounts(language: Language, auth_type: &str) -> &'static str {
     let (chinese, english) = match auth_type {
-        "1" => (
-            ("授权您的公众号", "公众号"),
-            ("Authorize your official account", "official account"),
+        "1" => ("公众号", "Official Account"),
+        "2" => ("小程序", "Mini Program"),
+        "3" => ("公众号或小程序", "Official Account or Mini Program"),
+        "4" => ("小程序推客账号", "WeChat account"),
+        "5" => ("视频号", "Channels account"),
+        "6" => (
+            "公众号、小程序或视频号",
+            "Official Account, Mini Program or Channels account",
         ),
-        "2" => (
-            ("授权您的小程序", "小程序"),
-            ("Authorize your mini program", "mini program"),
-        ),
-        "3" => (
-            ("授权您的公众号或小程序", "公众号或小程序"),
-            ("Authorize your account", "official account or mini program"),
-        ),
-        "5" => (
-            ("授权您的视频号", "视频号"),
-            ("Authorize your channel", "channel"),
-        ),
-        _ => (
-            ("授权您的账号", "账号"),
-            ("Authorize your account", "account on WeChat"),
-        ),
+        "8" => ("带货助手账号", "WeChat account"),
+        _ => ("账号", "WeChat account"),
     };
-    (
-        language.of_two(chinese.0, english.0),
-        language.of_two(chinese.1, english.1),
-    )
+    language.of_two(chinese, english)
 }
 
 /// The page for a link that is refused.
-pub(crate) fn refusal(language: Language, brand: &Brand, error: LinkError) -> Response<String> {
+pub(crate) fn refusal(setting: &Setting<'_>, error: LinkError) -> Response<String> {
+    let (language, vendor) = (setting.language, setting.vendor);
     let what = match error {
-        LinkError::Malformed => {
+        LinkError::Malformed(_) => {
             language.of_two("链接不完整或有误。", "The link is incomplete or wrong.")
         }
-        LinkError::Unsigned => {
-            language.of_two("链接的签名无效。", "The link's signature is not valid.")
-        }
+        LinkError::Unsigned => language.of_two(
+            "链接已失效或被改动。",
+            "The link is no longer valid, or it was changed.",
+        ),
         LinkError::Expired => language.of_two("链接已过期。", "The link has expired."),
         LinkError::ForeignReturn => language.of_two(
-            "链接的返回地址不被允许。",
-            "The link's return address is not allowed.",
+            "链接有误：返回地址未登记。",
+            "The link is wrong: its return address is not registered.",
         ),
     };
-    let ask = language.of_two(
-        "请联系为您提供此链接的服务商，获取新的链接。",
-        "Ask whoever gave you this link for a new one.",
-    );
+    let ask = match language {
+        Language::Chinese => format!("请联系{vendor}获取新链接。"),
+        Language::English => format!("Please ask {vendor} for a new link."),
+    };
+    let code = match error {
+        LinkError::Malformed(parameter) => format!("{}({parameter})", error.code()),
+        _ => error.code().to_owned(),
+    };
     Message {
         mark: Mark::Bad,
         title: language.of_two("链接无法使用", "This link does not work"),
         account: None,
-        paragraphs: &[what, ask],
+        paragraphs: &[what, &ask],
         action: None,
+        back: None,
+        code: Some(&code),
     }
-    .response(StatusCode::BAD_REQUEST, language, brand)
+    .response(StatusCode::BAD_REQUEST, setting)
 }
 
 /// The page for a click that could not be answered.
-pub(crate) fn unavailable(
-    language: Language,
-    brand: &Brand,
-    origins: &[String],
-) -> Response<String> {
+pub(crate) fn unavailable(setting: &Setting<'_>, origins: &[String]) -> Response<String> {
+    let (language, vendor) = (setting.language, setting.vendor);
+    let what = match language {
+        Language::Chinese => format!("请稍后重试；如果仍然失败，请联系{vendor}。"),
+        Language::English => format!("Try again in a while. If it still fails, tell {vendor}."),
+    };
     Message {
         mark: Mark::Wait,
-        title: language.of_two("暂时无法前往微信", "WeChat cannot be reached now"),
+        title: language.of_two(
+            "暂时无法打开微信授权页",
+            "We can't start the authorization right now",
+        ),
         account: None,
-        paragraphs: &[language.of_two(
-            "请稍后重试；如果仍然失败，请联系为您提供此链接的服务商。",
-            "Try again in a while. If it still fails, tell whoever gave you this link.",
-        )],
+        paragraphs: &[&what],
         action: Some(Action::Post {
             text: language.of_two("重试", "Try again"),
             origins,
         }),
+        back: None,
+        code: None,
     }
-    .response(StatusCode::SERVICE_UNAVAILABLE, language, brand)
+    .response(StatusCode::SERVICE_UNAVAILABLE, setting)
 }

@@ -17,7 +17,7 @@ use local::reply::{ReplyUrl, SharedReplies};
 use local::story::Story;
 use local::triggers::{Mapping, Stream};
 use local::{Error, door};
-use merchant_pages::brand::{Accent, Brand, LogoUrl, VendorName};
+use merchant_pages::brand::{Accent, Brand, HttpsUrl, Line, Support};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -50,13 +50,26 @@ struct Options {
     return_origin: ReturnOrigins,
     /// Whose pages merchants see.
     #[arg(long)]
-    vendor_name: Option<VendorName>,
+    vendor_name: Option<Line>,
     /// The https address of the vendor's logo.
     #[arg(long)]
-    vendor_logo_url: Option<LogoUrl>,
+    vendor_logo_url: Option<HttpsUrl>,
     /// The colour of the pages' buttons: `#rrggbb`.
     #[arg(long)]
     vendor_accent_color: Option<Accent>,
+    /// Where a merchant goes on after the result: an https address.
+    #[arg(long)]
+    vendor_url: Option<HttpsUrl>,
+    /// Where a merchant finds help: a telephone number, an e-mail address, an https address, or
+    /// words.
+    #[arg(long)]
+    vendor_support: Option<Support>,
+    /// The https address of the vendor's privacy policy.
+    #[arg(long)]
+    vendor_privacy_url: Option<HttpsUrl>,
+    /// The site's registration in mainland China (ICP备案号).
+    #[arg(long)]
+    icp_number: Option<Line>,
     /// Take signed links only: the key (base64, 32 bytes or more), as `link_signing_key` in the
     /// secret.
     #[arg(long)]
@@ -199,6 +212,10 @@ fn parts(
             name: options.vendor_name.clone(),
             logo: options.vendor_logo_url.clone(),
             accent: options.vendor_accent_color.unwrap_or_default(),
+            url: options.vendor_url.clone(),
+            support: options.vendor_support.clone(),
+            privacy: options.vendor_privacy_url.clone(),
+            icp_number: options.icp_number.clone(),
         },
     }
 }

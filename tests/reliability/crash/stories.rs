@@ -148,14 +148,21 @@ impl Story {
                 let push = scene.world.sealed(MESSAGE);
                 scene.event(written(&push.query, &push.body))
             }
-            Self::Events => Scene::of(&[appid()], LATELY).await.stream(),
+            Self::Events => {
+                let scene = Scene::of(&[appid()], LATELY).await;
+                let pushed = scene.world.simulator.revoke(appid()).await.unwrap();
+                assert!(pushed.delivered);
+                // The notice is settled, which puts the event on the stream.
+                scene.world.deliver().await;
+                scene.stream()
+            }
             Self::Kept => {
                 let scene = Scene::of(&[appid()], LATELY).await;
                 let world = &scene.world;
                 world.emulators.bus.fail(Trouble::Down, u32::MAX);
                 assert_eq!(world.message(appid(), MESSAGE).await.0, StatusCode::OK);
                 world.emulators.bus.mend();
-                world.clock.advance(LATELY);
+                scene.kept_are_due().await;
                 scene.file(REFRESH)
             }
         }
@@ -191,17 +198,18 @@ impl Story {
             }
             Self::Message => {
                 push(&again, &scene.event).await;
-                // One more run of the schedule may find what the killed process left.
-                scene.world.clock.advance(LATELY);
+                // The schedule may find what the killed process left.
+                scene.kept_are_due().await;
                 let refresher = Process::start(Function::TokenRefresher, &scene.gate.url).await;
                 drop(refresher.invoke(&file(REFRESH)).await);
                 scene.check_bus(1, 2).await;
             }
             Self::Events => {
                 deliver(&again, &scene.event).await;
-                scene.check_bus(0, 2).await;
+                scene.check_bus(0, 3).await;
             }
             Self::Kept => {
+                scene.kept_are_due().await;
                 drop(again.invoke(&scene.event).await);
                 scene.check_bus(1, 2).await;
             }

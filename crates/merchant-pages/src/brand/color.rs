@@ -23,12 +23,29 @@ const CARDS: [Rgb; 2] = [WHITE, Rgb([0x1c, 0x1f, 0x22])];
 /// Source: <https://www.w3.org/TR/WCAG22/#non-text-contrast>
 const MIN_CONTRAST: f64 = 3.0;
 
+/// Between a text and its background.
+///
+/// Source: <https://www.w3.org/TR/WCAG22/#contrast-minimum>
+const MIN_TEXT_CONTRAST: f64 = 4.5;
+
+/// How far a colour may be darkened for white text, in hundredths: it is still the vendor's.
+const MAX_DARKENED: u16 = 20;
+
+/// A button's colours on one card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Button {
+    color: Rgb,
+    text: Rgb,
+    /// Its border, which tells it from the card where its colour does not.
+    edge: Rgb,
+}
+
 impl Accent {
-    /// Custom properties for the style: the colour and that of the text on it, in either scheme.
+    /// Custom properties for the style: the button's colours in either scheme.
     pub(crate) fn css(self) -> String {
         let [light, dark] = CARDS.map(|card| {
-            let color = self.0.apart_from(card);
-            format!(":root{{--accent:{color};--on-accent:{}}}", color.text_on())
+            let Button { color, text, edge } = Button::of(self.0, card);
+            format!(":root{{--accent:{color};--on-accent:{text};--edge:{edge}}}")
         });
         format!("{light}@media(prefers-color-scheme:dark){{{dark}}}")
     }
@@ -56,6 +73,31 @@ impl FromStr for Accent {
     }
 }
 
+impl Button {
+    /// White text is what merchants know from buttons, and a colour may be darkened a little for it.
+    /// A light colour stays as it is, with black text.
+    fn of(accent: Rgb, card: Rgb) -> Self {
+        let darkened = (0..=MAX_DARKENED).map(|part| accent.towards(BLACK, part));
+        // For a colour that is too dark for a dark card.
+        let lightened = (1..=100).map(|part| accent.towards(WHITE, part));
+        let with_white = |color: &Rgb| {
+            color.contrast(WHITE) >= MIN_TEXT_CONTRAST && color.contrast(card) >= MIN_CONTRAST
+        };
+        if let Some(color) = darkened.chain(lightened).find(with_white) {
+            return Self {
+                color,
+                text: WHITE,
+                edge: color,
+            };
+        }
+        Self {
+            color: accent,
+            text: BLACK,
+            edge: accent.apart_from(card),
+        }
+    }
+}
+
 impl Rgb {
     /// Source: <https://www.w3.org/TR/WCAG22/#dfn-relative-luminance>
     fn luminance(self) -> f64 {
@@ -76,32 +118,26 @@ impl Rgb {
         one.max(other) / one.min(other)
     }
 
-    /// The one of black and white that contrasts more: at least 4.58, whatever the colour, where AA
-    /// asks for 4.5.
-    fn text_on(self) -> Self {
-        if self.contrast(WHITE) >= self.contrast(BLACK) {
+    /// The colour, moved away from `card` until it can be told from it.
+    fn apart_from(self, card: Self) -> Self {
+        let away = if card.contrast(WHITE) >= card.contrast(BLACK) {
             WHITE
         } else {
             BLACK
-        }
-    }
-
-    /// The colour, moved towards black or white until it can be told from `card`.
-    fn apart_from(self, card: Self) -> Self {
-        let target = card.text_on();
-        (0..=20)
-            .map(|step| self.towards(target, step))
+        };
+        (0..=100)
+            .map(|part| self.towards(away, part))
             .find(|color| color.contrast(card) >= MIN_CONTRAST)
-            .unwrap_or(target)
+            .unwrap_or(away)
     }
 
-    /// The colour, `twentieths` of the way to `target`.
-    fn towards(self, target: Self, twentieths: u16) -> Self {
+    /// The colour, so many hundredths of the way to `target`.
+    fn towards(self, target: Self, hundredths: u16) -> Self {
         let [red, green, blue] = self.0;
         let [to_red, to_green, to_blue] = target.0;
         let mix = |from: u8, to: u8| {
-            let mixed = (u16::from(from) * (20 - twentieths) + u16::from(to) * twentieths) / 20;
-            u8::try_from(mixed).unwrap_or(to)
+            let mixed = u16::from(from) * (100 - hundredths) + u16::from(to) * hundredths;
+            u8::try_from(mixed / 100).unwrap_or(to)
         };
         Self([mix(red, to_red), mix(green, to_green), mix(blue, to_blue)])
     }
@@ -133,9 +169,10 @@ mod tests {
             for green in channels() {
                 for blue in channels() {
                     for card in CARDS {
-                        let button = Rgb([red, green, blue]).apart_from(card);
-                        assert!(button.contrast(card) >= MIN_CONTRAST, "{button}");
-                        assert!(button.contrast(button.text_on()) >= 4.5, "{button}");
+                        let button = Button::of(Rgb([red, green, blue]), card);
+                        assert!(button.edge.contrast(card) >= MIN_CONTRAST, "{button:?}");
+                        let text = button.color.contrast(button.text);
+                        assert!(text >= MIN_TEXT_CONTRAST, "{button:?}");
                     }
                 }
             }
@@ -148,8 +185,31 @@ mod tests {
         assert_eq!(accent, Accent::default());
         assert_eq!(
             accent.css(),
-            ":root{--accent:#07863f;--on-accent:#ffffff}@media(prefers-color-scheme:dark){:root{--accent:#07863f;--on-accent:#ffffff}}"
+            ":root{--accent:#07863f;--on-accent:#ffffff;--edge:#07863f}@media(prefers-color-scheme:dark){:root{--accent:#07863f;--on-accent:#ffffff;--edge:#07863f}}"
         );
+    }
+
+    #[test]
+    fn white_is_preferred_and_a_light_colour_keeps_its_hue() {
+        let on_white = |color: &str| {
+            let accent: Accent = color.parse().unwrap();
+            Button::of(accent.0, WHITE)
+        };
+        // Blue, red and orange of large Chinese sites: a little darker, and white on them.
+        for color in ["#1677ff", "#f5222d", "#ff5000", "#e60012", "#2468f2"] {
+            assert_eq!(on_white(color).text, WHITE, "{color}");
+        }
+        for color in ["#ffd100", "#ffffff", "#07c160", "#ffe60f"] {
+            let button = on_white(color);
+            assert_eq!(
+                (button.text, button.color.to_string()),
+                (BLACK, color.to_owned())
+            );
+        }
+        // An edge tells yellow from the white card.
+        let yellow = on_white("#ffd100");
+        assert!(yellow.edge.contrast(WHITE) >= MIN_CONTRAST, "{yellow:?}");
+        assert!(yellow.color.contrast(WHITE) < MIN_CONTRAST, "{yellow:?}");
     }
 
     #[test]
