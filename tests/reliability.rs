@@ -10,6 +10,8 @@ mod simulation;
 mod soak;
 
 #[cfg(target_os = "linux")]
+mod cold_start;
+#[cfg(target_os = "linux")]
 mod crash;
 #[cfg(target_os = "linux")]
 mod doors;

@@ -24,6 +24,8 @@ wayInBothLanguages("on a PC the start page says what will happen", {}, async (me
     `Connect your Official Account or Mini Program to ${merchant.local.host}`,
   );
   assert.ok((await answer.body()).length < MAX_PAGE_BYTES);
+  const here = merchant.of("这是本机地址，手机打不开。", "Only this machine can open this address; a phone cannot.");
+  await merchant.page.getByText(here).waitFor();
   await merchant.look("start");
   assert.deepEqual(merchant.requests, [merchant.start], "the page asks for more than itself");
 });
@@ -154,6 +156,8 @@ for (const [shade, [color, text]] of Object.entries(COLORS)) {
     ],
     back: [logo],
   }, async (merchant) => {
+    // As behind a domain, whose address a phone can open.
+    await merchant.context.setExtraHTTPHeaders({ "x-forwarded-proto": "https" });
     await merchant.open();
     assert.equal(await merchant.page.locator(".vendor").innerText(), "微店通 Weidiantong");
     assert.equal(await buttonIsSeen(merchant, "light"), text);

@@ -29,7 +29,7 @@ use tokio::time::timeout;
 use crate::world::gate::{KillPoint, Phase};
 use crate::world::processes::{Function, MACHINE, Outcome, Process, say};
 
-mod scene;
+pub(super) mod scene;
 mod stories;
 
 use stories::Story;

@@ -428,7 +428,7 @@ async fn a_refused_link_tells_its_maker_and_the_log_which_parameter_is_wrong() {
         ),
     ] {
         let page = visit(&world, "GET", query, "").await;
-        let code = format!("<code>{code}</code>");
+        let code = format!("错误代码 {code}</p>");
         assert!(page.body().contains(&code), "{}", page.body());
         let lines = log.lines(&format!("parameter=\"{parameter}\""));
         assert_eq!(lines.len(), 1, "{lines:?}");

@@ -57,6 +57,12 @@ impl Function {
         }
     }
 
+    /// The bytes of the binary.
+    pub(crate) fn size(self) -> u64 {
+        let binary = release().join(self.name());
+        binary.metadata().unwrap().len()
+    }
+
     /// The `Timeout` in template.yaml; the length of a lease depends on it.
     const fn timeout(self) -> Duration {
         match self {

@@ -55,7 +55,7 @@ pub(crate) fn result(
         paragraphs: &[&text.paragraph.replace("{vendor}", vendor)],
         action,
         back: back.as_ref().map(|(text, href)| Back { text, href }),
-        code: None,
+        small_print: None,
     }
     .response(outcome.status(), setting)
 }

@@ -10,7 +10,7 @@ use merchant_pages::page::is_language;
 use secrecy::{ExposeSecret, SecretSlice};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
-use url::{Url, form_urlencoded};
+use url::{Host, Url, form_urlencoded};
 
 /// A link's query, parsed.
 #[derive(Debug, PartialEq, Eq)]
@@ -204,15 +204,14 @@ fn is_reference(reference: &str) -> bool {
 impl ReturnOrigins {
     /// The address in `text`, if a link may return to it. It must not be an open redirect.
     ///
-    /// It is https and of an origin in the list, as a browser parses it. It hides nothing before
+    /// It is of an origin in the list, as a browser parses it. It hides nothing before
     /// the host or from other parsers. It sets none of the parameters that tell the vendor the
     /// result.
     fn allowed(&self, text: &str) -> Option<Url> {
         let hidden = |c: char| c.is_control() || c.is_whitespace() || c == '\\';
         let url = Url::parse(text).ok().filter(|_| !text.contains(hidden))?;
         let ours = |name: &str| ["authorizer_appid", "reference", "result"].contains(&name);
-        let good = url.scheme() == "https"
-            && url.username().is_empty()
+        let good = url.username().is_empty()
             && url.password().is_none()
             && self.0.contains(&url.origin().ascii_serialization())
             && !url.query_pairs().any(|(name, _)| ours(&name));
@@ -220,19 +219,44 @@ impl ReturnOrigins {
     }
 }
 
-impl FromStr for ReturnOrigins {
-    type Err = NotOrigins;
+impl ReturnOrigins {
+    /// A list that may also name this machine's own http origins, for trials without AWS.
+    ///
+    /// # Errors
+    /// [`NotOrigins`], as for a list of https origins.
+    pub fn with_this_machine(list: &str) -> Result<Self, NotOrigins> {
+        Self::parse(list, |url| url.scheme() == "https" || is_this_machine(url))
+    }
 
-    fn from_str(list: &str) -> Result<Self, NotOrigins> {
+    fn parse(list: &str, is_good: fn(&Url) -> bool) -> Result<Self, NotOrigins> {
         let origin = |text: &str| {
             let url = Url::parse(text.trim()).ok()?;
             let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
             let anonymous = url.username().is_empty() && url.password().is_none();
-            let good = url.scheme() == "https" && bare && anonymous;
+            let good = is_good(&url) && bare && anonymous;
             good.then(|| url.origin().ascii_serialization())
         };
         let origins: Option<Vec<String>> = list.split(',').map(origin).collect();
         origins.map(Self).ok_or(NotOrigins)
+    }
+}
+
+/// Whether only this machine can open an http address.
+pub(crate) fn is_this_machine(url: &Url) -> bool {
+    url.scheme() == "http"
+        && match url.host() {
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        }
+}
+
+impl FromStr for ReturnOrigins {
+    type Err = NotOrigins;
+
+    fn from_str(list: &str) -> Result<Self, NotOrigins> {
+        Self::parse(list, |url| url.scheme() == "https")
     }
 }
 
@@ -350,6 +374,29 @@ mod tests {
         ] {
             assert_eq!(wrong.parse::<ReturnOrigins>(), Err(NotOrigins), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_trial_may_also_return_to_this_machine() {
+        let list = "http://localhost:3000,http://127.0.0.1,http://[::1]:80,https://shop.example";
+        let origins = ReturnOrigins::with_this_machine(list).unwrap();
+        for good in [
+            "http://localhost:3000/done",
+            "http://127.0.0.1/",
+            "https://shop.example/",
+        ] {
+            assert!(origins.allowed(good).is_some(), "{good}");
+        }
+        assert!(origins.allowed("http://shop.example/").is_none());
+        for wrong in [
+            "http://shop.example",
+            "http://localhost.example",
+            "http://10.0.0.1",
+        ] {
+            let refused = ReturnOrigins::with_this_machine(wrong);
+            assert_eq!(refused, Err(NotOrigins), "{wrong}");
+        }
+        assert_eq!(list.parse::<ReturnOrigins>(), Err(NotOrigins));
     }
 
     /// Made with Python's hmac over `expires=1700000600&reference=shop-42`.

@@ -7,7 +7,7 @@ use merchant_pages::page::{Action, Form, Language, Mark, Message, Page, Setting}
 use url::Url;
 
 use crate::device::Device;
-use crate::link::{Link, LinkError};
+use crate::link::{Link, LinkError, is_this_machine};
 use crate::qr::Code;
 
 /// The page that says who asks, and what will happen.
@@ -22,6 +22,8 @@ struct StartPage<'a> {
     return_host: Option<&'a str>,
     address: Option<&'a str>,
     code: Option<Code>,
+    /// Whether no phone can open the address, since only this machine can.
+    stays_here: bool,
 }
 
 /// Copies the link. Without it the button is hidden, and a tap on the link selects it whole.
@@ -49,6 +51,9 @@ pub(crate) fn start(
             Device::Pc => address.and_then(Code::of),
             Device::Phone | Device::Wechat | Device::Enclosed => None,
         },
+        stays_here: address
+            .and_then(|address| Url::parse(address).ok())
+            .is_some_and(|url| is_this_machine(&url)),
     };
     let title = match language {
         Language::Chinese => format!("将{accounts}授权给{vendor}"),
@@ -112,9 +117,10 @@ pub(crate) fn refusal(setting: &Setting<'_>, error: LinkError) -> Response<Strin
         Language::Chinese => format!("请联系{vendor}获取新链接。"),
         Language::English => format!("Please ask {vendor} for a new link."),
     };
+    let label = language.of_two("错误代码", "Error code");
     let code = match error {
-        LinkError::Malformed(parameter) => format!("{}({parameter})", error.code()),
-        _ => error.code().to_owned(),
+        LinkError::Malformed(parameter) => format!("{label} {}({parameter})", error.code()),
+        _ => format!("{label} {}", error.code()),
     };
     Message {
         mark: Mark::Bad,
@@ -123,7 +129,7 @@ pub(crate) fn refusal(setting: &Setting<'_>, error: LinkError) -> Response<Strin
         paragraphs: &[what, &ask],
         action: None,
         back: None,
-        code: Some(&code),
+        small_print: Some(&code),
     }
     .response(StatusCode::BAD_REQUEST, setting)
 }
@@ -148,7 +154,7 @@ pub(crate) fn unavailable(setting: &Setting<'_>, origins: &[String]) -> Response
             origins,
         }),
         back: None,
-        code: None,
+        small_print: None,
     }
     .response(StatusCode::SERVICE_UNAVAILABLE, setting)
 }

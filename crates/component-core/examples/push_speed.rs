@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         token: SecretString::from(TOKEN),
         aes_key: AesKey::parse(KEY).ok_or("a key")?,
     };
-    let content = "你好，请问这件外套还有 L 码吗？".repeat(3);
+    let content = "你好，请问这件外套还有 L 码吗？".repeat(5) + "谢谢！";
     let message = format!(
         "<xml><ToUserName><![CDATA[gh_0123456789ab]]></ToUserName><FromUserName><![CDATA[oEXAMPLE_openid_000000000001]]></FromUserName><CreateTime>1700000300</CreateTime><MsgType><![CDATA[text]]></MsgType><Content><![CDATA[{content}]]></Content><MsgId>23456789012345678</MsgId></xml>"
     );

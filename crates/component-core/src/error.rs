@@ -50,7 +50,7 @@ pub enum Error {
         denied: Denied,
     },
     /// Another caller tried to renew the same token a moment ago, and failed.
-    #[error("another caller's renewal has failed: {}", told(.0))]
+    #[error("another caller's renewal has failed, {}: {}", remembered(.0), told(.0))]
     Remembered(Failure),
     /// WeChat has not pushed a ticket yet, or only ones that it refuses now.
     #[error("there is no component verify ticket that WeChat accepts")]
@@ -181,11 +181,14 @@ impl Error {
             Self::Untold { appid, .. } => format!(
                 "try again in some minutes; WeChat does not tell whether {appid} is authorized"
             ),
-            Self::Remembered(failure) => match &failure.cause {
-                Cause::Refused(refused) => refused.advice(),
-                Cause::Unanswered(endpoint) => unanswered(*endpoint),
-                Cause::Other(code) => advice_of(*code).to_owned(),
-            },
+            Self::Remembered(failure) => {
+                let first = match &failure.cause {
+                    Cause::Refused(refused) => refused.advice(),
+                    Cause::Unanswered(endpoint) => unanswered(*endpoint),
+                    Cause::Other(code) => advice_of(*code).to_owned(),
+                };
+                format!("{first} ({})", remembered(failure))
+            }
             Self::Wechat(error) => match error.refused() {
                 Some(refused) => refused.advice(),
                 None => unanswered(error.endpoint),
@@ -293,6 +296,12 @@ impl Error {
     }
 }
 
+/// Since when, and until when, a failure is answered to each caller.
+fn remembered(failure: &Failure) -> String {
+    let Failure { since, until, .. } = failure;
+    format!("remembered since {since}, not tried again before {until}, in Unix seconds")
+}
+
 /// The facts of a failure, for the log.
 fn told(failure: &Failure) -> String {
     match &failure.cause {
@@ -394,10 +403,14 @@ mod tests {
         let failure = Failure::after(None, Cause::Refused(address.clone()), NOW);
         let remembered = Error::Remembered(failure);
         check(&remembered, "wechat_rejected", 503, true);
-        assert_eq!(remembered.advice(), address.advice());
+        assert!(remembered.advice().starts_with(&address.advice()));
         let told = remembered.to_string();
         for fact in ["api_component_token", "61004", "1a-2b", "203.0.113.7"] {
             assert!(told.contains(fact), "{told}");
+        }
+        let times = "remembered since 1700000000, not tried again before 1700000002";
+        for text in [told, remembered.advice()] {
+            assert!(text.contains(times), "{text}");
         }
 
         for error in [
@@ -413,7 +426,7 @@ mod tests {
         }
         for error in [Error::NoVerifyTicket, store(), Error::Secret("no".into())] {
             let remembered = Error::Remembered(error.to_failure(None, NOW));
-            assert_eq!(remembered.advice(), error.advice());
+            assert!(remembered.advice().starts_with(&error.advice()));
         }
     }
 

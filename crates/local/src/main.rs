@@ -45,8 +45,9 @@ struct Options {
     /// authorize again.
     #[arg(long)]
     data: Option<PathBuf>,
-    /// Where `return_to` of a link may lead: https origins, separated by commas.
-    #[arg(long, default_value = "https://example.com")]
+    /// Where `return_to` of a link may lead: https origins, or http origins of this machine,
+    /// separated by commas.
+    #[arg(long, default_value = "https://example.com", value_parser = ReturnOrigins::with_this_machine)]
     return_origin: ReturnOrigins,
     /// Whose pages merchants see.
     #[arg(long)]

@@ -71,8 +71,8 @@ pub struct Message<'a> {
     pub action: Option<Action<'a>>,
     /// Where the merchant goes back to: the button, unless there is an action.
     pub back: Option<Back<'a>>,
-    /// A code of the error, for whoever made the link.
-    pub code: Option<&'a str>,
+    /// What is not for the merchant, but for whoever made the link.
+    pub small_print: Option<&'a str>,
 }
 
 /// A way back to the vendor.
@@ -421,7 +421,7 @@ mod tests {
                 text: HOSTILE,
                 href: HOSTILE,
             }),
-            code: Some(HOSTILE),
+            small_print: Some(HOSTILE),
         };
         let headers = HeaderMap::new();
         let setting = Setting::new(&brand, &headers, HOSTILE).with_switch(HOSTILE);
@@ -429,7 +429,7 @@ mod tests {
         let body = response.body();
         assert!(!body.contains("<script"), "{body}");
         assert_eq!(body.matches("</style>").count(), 1, "{body}");
-        // Name and title twice each, account, paragraph, action and way back twice each, code,
+        // Name and title twice each, account, paragraph, action and way back twice each, small print,
         // support, registration, and the switch.
         assert_eq!(body.matches("&#60;script&#62;").count(), 14, "{body}");
     }
@@ -453,7 +453,7 @@ mod tests {
                 paragraphs: &[],
                 action: None,
                 back: None,
-                code: None,
+                small_print: None,
             };
             page.response(StatusCode::OK, &main)
         };

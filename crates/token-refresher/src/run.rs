@@ -195,14 +195,17 @@ impl Run {
             "stopped": stopped,
         });
         if stopped.is_none() && !cut {
-            tracing::info!(
-                renewed,
-                fresh,
-                notices,
-                delivered,
-                failed,
-                "refreshed what was due"
-            );
+            // Most runs find nothing: that is no news.
+            if [renewed, fresh, notices, delivered, failed] != [&0; 5] {
+                tracing::info!(
+                    renewed,
+                    fresh,
+                    notices,
+                    delivered,
+                    failed,
+                    "refreshed what was due"
+                );
+            }
             return summary;
         }
         tracing::warn!(

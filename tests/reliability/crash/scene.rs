@@ -255,7 +255,7 @@ pub(super) fn file(name: &str) -> Value {
 }
 
 /// A push in the form of an API Gateway event.
-pub(super) fn pushed(query: &str, body: &str) -> Value {
+pub(in crate::reliability) fn pushed(query: &str, body: &str) -> Value {
     let mut event = file("ticket-receiver-ticket");
     event["rawQueryString"] = query.into();
     event["body"] = body.into();
@@ -263,7 +263,7 @@ pub(super) fn pushed(query: &str, body: &str) -> Value {
 }
 
 /// The same of a customer's message to the first account.
-pub(super) fn written(query: &str, body: &str) -> Value {
+pub(in crate::reliability) fn written(query: &str, body: &str) -> Value {
     let mut event = file("message-receiver-text");
     event["rawQueryString"] = query.into();
     event["body"] = body.into();
