@@ -69,7 +69,7 @@ class Story:
         """A merchant authorizes in a browser."""
         answer = self.come_and_confirm(BOOKSHOP, "shop-1")
         check(answer.status_code == 200 and BOOKSHOP in answer.text, f"the result page has {answer.status_code}")
-        check("<span>Example</span>" in answer.text, "the result page does not name the vendor")
+        check('<p class="vendor">Example</p>' in answer.text, "the result page does not name the vendor")
         check(self.row(BOOKSHOP).get("reference") == "shop-1", "the row does not have the reference of the link")
         return "start page, 303, consent page, 302, result page with the account"
 
