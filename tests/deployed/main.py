@@ -69,6 +69,7 @@ def play():
         step("WeChat refuses a token", story.rotate_if)
         step("the table's answer gets lost", story.lost_answer)
         step("a notice is left over", story.left_over)
+        step("WeChat limits an account", story.limited)
         step("a merchant withdraws", story.revoke)
         step("the schedule runs the reconciliation", story.reconcile)
         step("the secret changes", story.secret)

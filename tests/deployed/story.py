@@ -223,6 +223,21 @@ class Story:
         check(self.row(STORE).get("reference") == "shop-3", "the row does not have the reference of the link")
         return "the refresher takes it"
 
+    def limited(self):
+        """A caller meets the limit first; the schedule finds that it is over. Siblings are told of both."""
+        now = int(time.time())
+        self.wechat.order("faults", endpoint="api_authorizer_token", authorizer_appid=CAFE, errcode=50002, times=1)
+        self.change(CAFE, expires_at=now - 1)
+        error = self.ask(authorizer_appid=CAFE).get("errorType")
+        check(error == "account_limited", f"the getter answers {error}")
+        wait_for("siblings to be told of the limit", lambda: self.told("Authorizer Limited", CAFE))
+        self.change(CAFE, due_at=now - 1)
+        run = self.stack.invoke_as_scheduled("TokenRefresher")
+        check(run.get("renewed") == 1, f"the refresher answers {run}")
+        wait_for("siblings to be told that it is over", lambda: self.told("Authorizer Authorized", CAFE))
+        self.good(self.ask(authorizer_appid=CAFE))
+        return f"the getter refuses: {error}; the refresher finds it lifted; siblings are told of both"
+
     def revoke(self):
         """Siblings are told, although the bus's answers get lost twice."""
         self.gates["AuthorizerSync"].lose_answers("events:PutEvents", "", 1)
