@@ -151,7 +151,9 @@ async fn event(request: Request<Body>) -> Result<Value, StatusCode> {
     let mut headers: Map<String, Value> = names
         .map(|name| (name.to_string(), texts(name).join(",").into()))
         .collect();
-    headers.insert("x-forwarded-proto".to_owned(), "http".into());
+    // A proxy that ends TLS before this port says so itself.
+    let proto = headers.entry("x-forwarded-proto");
+    proto.or_insert_with(|| "http".into());
     Ok(json!({
         "version": "2.0",
         "rawPath": parts.uri.path(),
