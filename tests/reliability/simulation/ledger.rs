@@ -38,6 +38,8 @@ pub(crate) struct Ledger {
     serial: u64,
     /// Notices that are stored and not handled.
     pending: BTreeSet<String>,
+    /// Accounts with a notice without its time, and until when it may be on its way.
+    pub(super) undated: BTreeMap<String, u64>,
     /// Messages and events that the bus has not taken.
     pub(super) kept: BTreeSet<String>,
     pub(super) messages: Messages,

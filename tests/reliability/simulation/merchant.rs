@@ -9,6 +9,9 @@ use super::Simulation;
 use super::sandbox::Function;
 use crate::world::browser::{Browser, location, parameter};
 
+/// A push is at most ten minutes late, and then tried again.
+const UNDATED_SECS: u64 = 15 * 60;
+
 impl Simulation {
     /// The merchant authorizes by the link: clicks, confirms, and comes back or closes the window.
     pub(crate) async fn authorize_by_link(&self, appid: &str) {
@@ -30,6 +33,9 @@ impl Simulation {
                 .between(Duration::from_secs(5), Duration::from_mins(2)),
         )
         .await;
+        if self.waits_for_undated(appid) {
+            return;
+        }
         let code = parameter(&page, "pre_auth_code");
         let Ok(UnpushedConsent {
             auth_code,
@@ -70,14 +76,20 @@ impl Simulation {
     /// share a second.
     pub(crate) async fn authorize(&self, appid: &str) {
         self.sleep(Duration::from_secs(1)).await;
+        if self.waits_for_undated(appid) {
+            return;
+        }
         let consent = self.wechat().authorize_unpushed(appid).unwrap();
         self.confirmed(appid, consent.notice);
     }
 
     /// The merchant withdraws the authorization, if there is one.
     pub(crate) fn revoke(&self, appid: &str) {
+        if self.waits_for_undated(appid) {
+            return;
+        }
         if let Ok(notice) = self.wechat().revoke_unpushed(appid) {
-            let notice = self.dated(notice);
+            let notice = self.dated_of(appid, notice);
             self.note(format_args!("{appid} revokes"));
             self.changed(appid, &notice);
             self.push_soon(notice);
@@ -85,9 +97,27 @@ impl Simulation {
     }
 
     fn confirmed(&self, appid: &str, notice: String) {
-        let notice = self.dated(notice);
+        let notice = self.dated_of(appid, notice);
         self.note(format_args!("{appid} authorizes"));
         self.changed(appid, &notice);
         self.push_soon(notice);
+    }
+
+    /// The notice as WeChat sends it, or without its time.
+    fn dated_of(&self, appid: &str, notice: String) -> String {
+        let dated = self.dated(notice.clone());
+        if dated != notice {
+            let until = self.now() + UNDATED_SECS;
+            self.ledger().undated.insert(appid.to_owned(), until);
+        }
+        dated
+    }
+
+    /// Whether a notice without its time may be on its way. It is taken at its arrival, so the order
+    /// of two changes is lost if the merchant makes the second one before that: no promise holds
+    /// then, and the merchant waits.
+    fn waits_for_undated(&self, appid: &str) -> bool {
+        let undated = self.ledger().undated.get(appid).copied();
+        undated.is_some_and(|until| self.now() < until)
     }
 }
