@@ -89,7 +89,7 @@ impl Simulation {
             return;
         }
         if let Ok(notice) = self.wechat().revoke_unpushed(appid) {
-            let notice = self.dated_of(appid, notice);
+            let notice = self.dated_of(appid, &notice);
             self.note(format_args!("{appid} revokes"));
             self.changed(appid, &notice);
             self.push_soon(notice);
@@ -97,15 +97,15 @@ impl Simulation {
     }
 
     fn confirmed(&self, appid: &str, notice: String) {
-        let notice = self.dated_of(appid, notice);
+        let notice = self.dated_of(appid, &notice);
         self.note(format_args!("{appid} authorizes"));
         self.changed(appid, &notice);
         self.push_soon(notice);
     }
 
     /// The notice as WeChat sends it, or without its time.
-    fn dated_of(&self, appid: &str, notice: String) -> String {
-        let dated = self.dated(notice.clone());
+    fn dated_of(&self, appid: &str, notice: &str) -> String {
+        let dated = self.dated(notice.to_owned());
         if dated != notice {
             let until = self.now() + UNDATED_SECS;
             self.ledger().undated.insert(appid.to_owned(), until);
