@@ -45,7 +45,7 @@ impl Simulation {
         else {
             return self.count("a page that WeChat refuses");
         };
-        self.confirmed(appid, notice);
+        self.confirmed(appid, &notice);
         let mut back = Url::parse(&parameter(&page, "redirect_uri")).unwrap();
         back.query_pairs_mut()
             .append_pair("auth_code", &auth_code)
@@ -80,7 +80,7 @@ impl Simulation {
             return;
         }
         let consent = self.wechat().authorize_unpushed(appid).unwrap();
-        self.confirmed(appid, consent.notice);
+        self.confirmed(appid, &consent.notice);
     }
 
     /// The merchant withdraws the authorization, if there is one.
@@ -96,8 +96,8 @@ impl Simulation {
         }
     }
 
-    fn confirmed(&self, appid: &str, notice: String) {
-        let notice = self.dated_of(appid, &notice);
+    fn confirmed(&self, appid: &str, notice: &str) {
+        let notice = self.dated_of(appid, notice);
         self.note(format_args!("{appid} authorizes"));
         self.changed(appid, &notice);
         self.push_soon(notice);
