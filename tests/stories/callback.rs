@@ -247,7 +247,7 @@ async fn a_page_loaded_again_says_that_the_account_is_connected() {
         assert!(again.body().contains(appid()));
     }
     assert_eq!(world.new_wechat_calls().len(), 0);
-    // Whoever holds the code may know what became of it.
+    // A browser that holds the code may know what became of it.
     let foreign = world.come_back(&Browser::default(), &back).await;
     check_page(&foreign, StatusCode::OK, "授权成功");
     assert!(foreign.body().contains(appid()));
@@ -288,6 +288,17 @@ async fn a_merchant_who_confirmed_in_wechat_what_a_phones_browser_started_sees_i
     assert_eq!(answer.status(), StatusCode::SEE_OTHER);
 }
 
+/// A merchant comes back, and WeChat's answer to the exchange gets lost: the address, the notice that
+/// is not pushed, and the page.
+async fn unconfirmed(world: &World, browser: &mut Browser) -> (String, String, Response<String>) {
+    let (back, notice) = world.consent(browser, appid()).await;
+    let lost = Fault::new("api_query_auth", FaultEffect::AnswerLost);
+    world.simulator.fault(lost);
+    let page = world.come_back(browser, &back).await;
+    check_page(&page, StatusCode::BAD_REQUEST, "正在等待微信确认");
+    (back, notice, page)
+}
+
 /// Where a page's `Refresh` header leads from `address`.
 fn again(address: &str, refresh: &str) -> String {
     let (_, query) = refresh.split_once("; url=").unwrap();
@@ -298,11 +309,7 @@ fn again(address: &str, refresh: &str) -> String {
 async fn a_page_that_waits_looks_again_by_itself_and_holds_up_no_one() {
     let world = World::with_ticket().await;
     let mut browser = Browser::default();
-    let (back, notice) = world.consent(&mut browser, appid()).await;
-    let lost = Fault::new("api_query_auth", FaultEffect::AnswerLost);
-    world.simulator.fault(lost);
-    let page = world.come_back(&browser, &back).await;
-    check_page(&page, StatusCode::BAD_REQUEST, "正在等待微信确认");
+    let (back, notice, page) = unconfirmed(&world, &mut browser).await;
     let next = head(&page, "refresh").to_owned();
     assert!(next.starts_with("5; url=?state="), "{next}");
     world.wire.calls();
@@ -368,11 +375,7 @@ async fn the_page_names_the_account_though_no_notice_has_come() {
 async fn an_unconfirmed_page_that_is_loaded_again_after_the_notice_says_connected() {
     let world = World::with_ticket().await;
     let mut browser = Browser::default();
-    let (back, notice) = world.consent(&mut browser, appid()).await;
-    let lost = Fault::new("api_query_auth", FaultEffect::AnswerLost);
-    world.simulator.fault(lost);
-    let page = world.come_back(&browser, &back).await;
-    check_page(&page, StatusCode::BAD_REQUEST, "正在等待微信确认");
+    let (back, notice, page) = unconfirmed(&world, &mut browser).await;
     // It loads itself, by a header: its address with the code is not written into the page.
     assert!(!page.body().contains("重新检查"), "{}", page.body());
     let page = world.come_back(&browser, &back).await;

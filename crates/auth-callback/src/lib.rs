@@ -172,7 +172,7 @@ impl AuthCallback {
     }
 
     /// What is told to a browser that did not start: a merchant has confirmed in WeChat what was
-    /// started elsewhere, and whoever holds the code may know what becomes of it. Nothing is
+    /// started elsewhere, and a browser that holds the code may know its end. Nothing is
     /// exchanged, bound or followed: WeChat's notice connects the account.
     async fn elsewhere(&self, back: &Return) -> Outcome {
         let Some(code) = &back.code else {

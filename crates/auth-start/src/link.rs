@@ -102,7 +102,7 @@ pub(crate) fn reference_in(query: &str) -> Option<String> {
 }
 
 impl LinkError {
-    /// A word for whoever made the link.
+    /// A word for the vendor, who made the link.
     pub(crate) const fn code(self) -> &'static str {
         match self {
             Self::Malformed(_) => "link_malformed",

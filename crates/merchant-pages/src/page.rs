@@ -71,7 +71,7 @@ pub struct Message<'a> {
     pub action: Option<Action<'a>>,
     /// Where the merchant goes back to: the button, unless there is an action.
     pub back: Option<Back<'a>>,
-    /// What is not for the merchant, but for whoever made the link.
+    /// What is not for the merchant, but for the vendor, who made the link.
     pub small_print: Option<&'a str>,
 }
 

@@ -159,7 +159,7 @@ impl Component {
         Ok(None)
     }
 
-    /// The authorizer that a code has connected, whoever has exchanged it; `None` as above.
+    /// The authorizer that a code has connected, whichever caller has exchanged it; `None` as above.
     ///
     /// # Errors
     /// [`Error::Store`].
