@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use component_core::row::need::Need;
 use component_core::time::Deadline;
+use local::emulators::secret;
+use local::secrets::Outage;
 use serde_json::json;
-use wechat_simulator::{Fault, FaultEffect};
+use wechat_simulator::{Fault, FaultEffect, Settings};
 
 use crate::world::rows::number;
-use crate::world::{World, appid};
+use crate::world::{World, appid, deadline};
 
 /// The functions wait fifty times as fast as the world's clock.
 const PACE: u64 = 50;
@@ -29,6 +32,92 @@ async fn what_wechat_has_just_refused_is_not_asked_again_for_each_caller() {
         world.clock.advance(if errcode == 45011 { 60 } else { 3 });
         world.ask(json!({ "component": true })).await.unwrap();
     }
+}
+
+/// The app secret was reset in WeChat's console, and the operator has not stored the new one yet.
+async fn world_with_a_reset_app_secret() -> World {
+    let world = World::with_authorizer().await;
+    let reset = |settings: &mut Settings| settings.component_appsecret = "e".repeat(32);
+    world.simulator.change_settings(reset);
+    world.pass(Duration::from_hours(2)).await;
+    world
+}
+
+#[tokio::test]
+async fn a_new_version_of_the_secret_ends_what_wechat_refused_under_the_one_before() {
+    for request in [
+        json!({ "component": true }),
+        json!({ "authorizer_appid": appid() }),
+    ] {
+        let world = world_with_a_reset_app_secret().await;
+        // So many tries that nobody tries again within minutes.
+        for _try in 0..9 {
+            world.ask(request.clone()).await.unwrap_err();
+            world.clock.advance(300);
+        }
+        world.push_ticket().await;
+        world.ask(request.clone()).await.unwrap_err();
+        world.simulator.reset_calls();
+
+        // Another mistake: it is tried once, by the first caller who sees it.
+        world.clock.advance(60);
+        world.emulators.secrets.put(secret(&Settings {
+            component_appsecret: "f".repeat(32),
+            ..Settings::example()
+        }));
+        for _caller in 0..5 {
+            let refused = world.ask(request.clone()).await.unwrap_err();
+            assert_eq!(refused.code(), "wechat_rejected");
+            world.clock.advance(1);
+        }
+        assert_eq!(world.wechat_calls("api_component_token"), 1);
+
+        let right = Settings {
+            component_appsecret: "e".repeat(32),
+            ..Settings::example()
+        };
+        world.emulators.secrets.put(secret(&right));
+        // Callers look once a minute.
+        world.ask(request.clone()).await.unwrap_err();
+        assert_eq!(world.wechat_calls("api_component_token"), 1);
+        world.clock.advance(60);
+        world.ask(request).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_caller_for_an_account_meets_no_failure_that_a_success_elsewhere_has_ended() {
+    let world = world_with_a_reset_app_secret().await;
+    let request = json!({ "authorizer_appid": appid() });
+    for _try in 0..9 {
+        world.ask(request.clone()).await.unwrap_err();
+        world.clock.advance(300);
+    }
+    world.push_ticket().await;
+    world.ask(request.clone()).await.unwrap_err();
+    world.simulator.reset_calls();
+    world.ask(request.clone()).await.unwrap_err();
+    assert_eq!(world.wechat_calls("api_component_token"), 0);
+
+    // The vendor takes the reset back, and the schedule tries.
+    let back = |settings: &mut Settings| *settings = Settings::example();
+    world.simulator.change_settings(back);
+    let need = Need::lasting(Duration::from_mins(15)).by_schedule();
+    let refresher = &world.functions.token_refresher.component;
+    refresher.access_token(&need, deadline()).await.unwrap();
+    world.ask(request).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_looked_at_leaves_what_is_remembered() {
+    let world = world_with_a_reset_app_secret().await;
+    let request = json!({ "component": true });
+    world.ask(request.clone()).await.unwrap_err();
+    world.simulator.reset_calls();
+    world.emulators.secrets.fail(Some(Outage::Broken));
+    let refused = world.ask(request).await.unwrap_err();
+    assert_eq!(refused.code(), "wechat_rejected");
+    assert_eq!(world.wechat_calls("api_component_token"), 0);
 }
 
 #[tokio::test]

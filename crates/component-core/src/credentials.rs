@@ -9,6 +9,7 @@ use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use tokio::sync::Mutex;
 
 use crate::error::Error;
+use crate::row::SecretVersion;
 use crate::time::{Clock, Timestamp};
 
 pub mod document;
@@ -95,6 +96,18 @@ impl Vault {
             return Ok(self.held().await?.used.credentials.clone());
         }
         Ok(held.used.credentials.clone())
+    }
+
+    /// The version in use, if one was fetched.
+    pub fn version(&self) -> Option<SecretVersion> {
+        self.in_memory().map(|held| held.used.name())
+    }
+
+    /// The version in use, after a look for a newer one, at most once a minute.
+    pub async fn newest_version(&self) -> Option<SecretVersion> {
+        let held = self.held().await.ok()?;
+        self.refetch(&held).await;
+        self.version()
     }
 
     /// Tries something under the current keys, then under the previous ones while they are
@@ -274,6 +287,10 @@ impl Held {
 }
 
 impl Version {
+    fn name(&self) -> SecretVersion {
+        SecretVersion::new(self.made_at, self.id.as_deref().unwrap_or_default())
+    }
+
     fn is(&self, other: &Self) -> bool {
         self.id.is_some() && self.id == other.id
     }

@@ -105,7 +105,14 @@ pub struct Failure {
     pub refusals: u32,
     /// Until then another try would fail alike: callers get this failure, and WeChat is not called.
     pub until: Timestamp,
+    /// The version of the secret with which the last of them failed, if that is known. With a newer
+    /// one another try may succeed.
+    pub secret: Option<SecretVersion>,
 }
+
+/// A version of the component's secret: when it was made, and which it is. A greater one is newer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SecretVersion(String);
 
 /// What ended a renewal without a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -288,6 +295,24 @@ impl LeaseSlot {
     }
 }
 
+impl SecretVersion {
+    /// The version `id`. Within one second the id decides, so that of two versions each function takes
+    /// the same one for the newer.
+    pub fn new(made_at: Timestamp, id: &str) -> Self {
+        Self(format!("{:010}#{id}", made_at.as_secs()))
+    }
+
+    /// The version that a row names.
+    pub(crate) fn named(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
+    /// As a row names it. Nothing of the secret is in it.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl Cause {
     /// Its code.
     pub fn code(&self) -> Code {
@@ -314,6 +339,7 @@ impl Failure {
                     since,
                     refusals: 0,
                     until: now,
+                    secret: None,
                 };
             }
         };
@@ -331,7 +357,20 @@ impl Failure {
             since,
             refusals: refusals_before.saturating_add(1),
             until,
+            secret: None,
         }
+    }
+
+    /// The same, met with this version of the secret: it is noted if callers share the failure.
+    #[must_use]
+    pub fn with(self, secret: Option<SecretVersion>) -> Self {
+        let secret = secret.filter(|_| self.refusals > 0);
+        Self { secret, ..self }
+    }
+
+    /// Whether WeChat has refused to give the component's own token.
+    pub fn is_of_component_token(&self) -> bool {
+        matches!(&self.cause, Cause::Refused(refused) if refused.endpoint == Endpoint::ComponentToken)
     }
 }
 

@@ -163,6 +163,7 @@ async fn a_doubt_a_failure_and_the_refresh_token_before_are_read_as_they_were_wr
         since: at(1_700_014_406),
         refusals: 0,
         until: at(1_700_014_406),
+        secret: None,
     };
     check(name, in_doubt(name, failure)).await;
 }
@@ -175,6 +176,7 @@ async fn an_unanswered_call_is_read_as_it_was_written() {
         since: at(1_700_014_406),
         refusals: 0,
         until: at(1_700_014_406),
+        secret: None,
     };
     let means = Means {
         due_at: Some(1_700_014_439),
@@ -211,6 +213,7 @@ async fn a_refusal_is_read_as_it_was_written_and_told_to_callers_without_a_call(
         since: at(1_700_021_611),
         refusals: 1,
         until: at(1_700_021_611),
+        secret: None,
     };
     check(name, refused(name, failure)).await;
     let (world, row) = read(name, 1_700_021_610).await;
@@ -233,6 +236,7 @@ async fn the_facts_of_a_refusal_are_read_as_they_were_written_and_told_to_caller
         since: at(1_700_021_609),
         refusals: 1,
         until: at(1_700_021_611),
+        secret: None,
     };
     let means = Means {
         due_at: Some(1_700_019_778),

@@ -305,8 +305,9 @@ impl Component {
         let doubted_from = asked_at
             .filter(|_| error.may_have_taken_effect())
             .map(|asked_at| asked_at + OVERLAP);
+        let secret = self.vault.version();
         let next = |row: &Authorizer| {
-            let failure = error.to_failure(row.slot.failure.as_ref(), moment.now);
+            let failure = self.failure(&error, row.slot.failure.as_ref(), secret.as_ref());
             let mut next = row.failed(lease, &failure, setback, moment);
             if let Some(from) = doubted_from {
                 next = next.doubted(lease, from);

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::row::authorizer::{Authorizer, Standing};
 use crate::row::component_token::ComponentToken;
 use crate::row::need::{Need, Turn};
-use crate::row::{LEASE_MARGIN, Lease, LeaseSlot, MAX_RENEWAL, TokenSlot};
+use crate::row::{Failure, LEASE_MARGIN, Lease, LeaseSlot, MAX_RENEWAL, SecretVersion, TokenSlot};
 use crate::store::{Store, Swap};
 use crate::time::{Deadline, Timestamp};
 use crate::token::{AuthorizerAccessToken, ComponentAccessToken, Expiring};
@@ -214,7 +214,8 @@ impl Component {
         patience: Patience,
     ) -> Option<Error> {
         if let Some(failure) = &slot.failure
-            && (just_failed || need.shares(failure, self.clock.now()))
+            && (just_failed
+                || need.shares(failure, self.clock.now()) && !self.is_mended(failure).await)
         {
             return Some(Error::Remembered(failure.clone()));
         }
@@ -225,6 +226,32 @@ impl Component {
         }
         let busy = patience.renewal.remaining() < RENEWAL_TIME;
         busy.then_some(Error::Busy("the time that a renewal takes"))
+    }
+
+    /// Whether the cause of a failure is known to be over: the secret has a newer version than the one
+    /// that failed, or the component's own token, for want of which an authorizer's row holds the
+    /// failure, has come.
+    async fn is_mended(&self, failure: &Failure) -> bool {
+        if failure.secret.is_some() && self.vault.newest_version().await > failure.secret {
+            return true;
+        }
+        failure.is_of_component_token()
+            && matches!(self.store.component_token().await, Ok(row) if row.slot.failure.is_none())
+    }
+
+    /// What a row remembers of an error, after the failure `before`, with the version of the secret
+    /// that was in use when WeChat was asked.
+    pub(super) fn failure(
+        &self,
+        error: &Error,
+        before: Option<&Failure>,
+        secret: Option<&SecretVersion>,
+    ) -> Failure {
+        let failure = error.to_failure(before, self.clock.now());
+        match error {
+            Error::Remembered(first) => failure.with(first.secret.clone()),
+            _ => failure.with(secret.cloned()),
+        }
     }
 
     /// Waits about `poll` and reads the row again. A read that fails is no news: the caller looks

@@ -195,14 +195,14 @@ impl Component {
         need: &Need<ComponentAccessToken>,
         deadline: Deadline,
     ) -> Result<Option<Expiring<ComponentAccessToken>>, Error> {
-        let asked_at = self.clock.now();
+        let (asked_at, secret) = (self.clock.now(), self.vault.version());
         let asked = self.ask_for_component_token(need, deadline).await;
         let next = |row: &ComponentToken| {
             let slot = &row.slot;
             Some(row.with(match &asked {
                 Ok(issued) => slot.renewed(lease, issued).slot,
                 Err(error) => {
-                    let failure = error.to_failure(slot.failure.as_ref(), self.clock.now());
+                    let failure = self.failure(error, slot.failure.as_ref(), secret.as_ref());
                     let failed = slot.failed(lease, &failure);
                     if error.may_have_taken_effect() {
                         failed.doubted(lease, asked_at + OVERLAP)

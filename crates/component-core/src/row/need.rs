@@ -245,6 +245,7 @@ mod tests {
             since: NOW,
             refusals: 1,
             until: NOW + MINUTE,
+            secret: None,
         };
         let need = Need::<ComponentAccessToken>::lasting(MINUTE);
         assert!(need.shares(&failure, NOW));

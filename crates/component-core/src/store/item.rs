@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use component_api::code::Code;
 
-use crate::row::{Cause, Failure, LeaseSlot, TokenSlot};
+use crate::row::{Cause, Failure, LeaseSlot, SecretVersion, TokenSlot};
 use crate::time::Timestamp;
 use crate::token::{Expiring, Secret};
 use crate::wechat::refusal::{Endpoint, Refused};
@@ -132,6 +132,9 @@ impl Item {
                 .and_then(|count| u32::try_from(count).ok())
                 .unwrap_or_default(),
             until,
+            secret: self
+                .text("failure_secret_version")
+                .map(SecretVersion::named),
         })
     }
 
@@ -160,6 +163,9 @@ impl Item {
         self.set_time("failure_since", failure.since);
         self.set_number("failure_refusals", failure.refusals.into());
         self.set_time("failure_until", failure.until);
+        if let Some(version) = &failure.secret {
+            self.set_text("failure_secret_version", version.as_str());
+        }
         match &failure.cause {
             Cause::Refused(refused) => {
                 self.set_text("failure_endpoint", refused.endpoint.as_str());

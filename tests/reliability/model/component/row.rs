@@ -145,6 +145,7 @@ fn key(row: &ComponentToken) -> u64 {
                  since: _,
                  refusals,
                  until,
+                 secret: _,
              }| (refusals, until),
         )
         .hash(&mut hasher);
