@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use crate::world::browser::Browser;
+use crate::world::log::Log;
 use crate::world::rows::text;
 use crate::world::{World, appid};
 
@@ -26,8 +27,10 @@ async fn go(world: &World, reference: &str) -> Way {
 }
 
 impl Way {
-    async fn come_back(&self, world: &World) {
-        world.come_back(&self.browser, &self.back).await;
+    /// Answers the page that the merchant sees.
+    async fn come_back(&self, world: &World) -> String {
+        let page = world.come_back(&self.browser, &self.back).await;
+        page.into_body()
     }
 
     async fn notice(&self, world: &World) {
@@ -87,13 +90,86 @@ async fn of_two_links_for_one_account_the_newer_authorizations_reference_stays()
         world.clock.advance(1);
         for step in steps {
             match step {
-                FirstBack => first.come_back(&world).await,
+                FirstBack => drop(first.come_back(&world).await),
                 FirstNotice => first.notice(&world).await,
-                SecondBack => second.come_back(&world).await,
+                SecondBack => drop(second.come_back(&world).await),
                 SecondNotice => second.notice(&world).await,
             }
         }
         assert_eq!(reference(&world).await, "second", "{steps:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_page_of_a_second_link_says_that_the_account_was_connected_before() {
+    for notice_comes_first in [false, true] {
+        let world = World::with_ticket().await;
+        let first = go(&world, "first").await;
+        let page = first.come_back(&world).await;
+        assert!(page.contains("授权成功"), "{page}");
+        first.notice(&world).await;
+        world.clock.advance(60);
+        let second = go(&world, "second").await;
+        world.clock.advance(1);
+        let log = Log::listen();
+        if notice_comes_first {
+            second.notice(&world).await;
+        }
+        let page = second.come_back(&world).await;
+        assert!(page.contains("该账号此前已授权"), "{page}");
+        assert!(!page.contains("first"), "{page}");
+        if !notice_comes_first {
+            second.notice(&world).await;
+        }
+        assert_eq!(reference(&world).await, "second");
+        let changed = log.lines("the reference of this authorizer has changed");
+        let [line] = changed.as_slice() else {
+            panic!("{changed:?}");
+        };
+        assert!(line.contains("from=\"first\" to=\"second\""), "{line}");
+
+        // A merchant who has withdrawn in between is connected anew.
+        world.clock.advance(60);
+        let overtaken = go(&world, "third").await;
+        world.clock.advance(1);
+        world.revoke(appid()).await;
+        world.clock.advance(60);
+        let after_a_withdrawal = go(&world, "fourth").await;
+        world.clock.advance(1);
+        let page = after_a_withdrawal.come_back(&world).await;
+        assert!(page.contains("授权成功"), "{page}");
+        // The older attempt comes back last; the newer one's reference stays.
+        let page = overtaken.come_back(&world).await;
+        assert!(!page.contains("授权成功"), "{page}");
+        assert_eq!(reference(&world).await, "fourth");
+    }
+}
+
+#[tokio::test]
+async fn the_page_of_a_link_whose_authorization_was_overtaken_says_so_too() {
+    let world = World::with_ticket().await;
+    let first = go(&world, "first").await;
+    first.notice(&world).await;
+    world.clock.advance(60);
+    let second = go(&world, "second").await;
+    world.clock.advance(1);
+    second.notice(&world).await;
+    let page = first.come_back(&world).await;
+    assert!(page.contains("该账号此前已授权"), "{page}");
+    assert_eq!(reference(&world).await, "second");
+}
+
+#[tokio::test]
+async fn the_page_of_the_same_link_again_says_connected() {
+    let world = World::with_ticket().await;
+    for _time in 0..2 {
+        let way = go(&world, "shop-42").await;
+        world.clock.advance(1);
+        let page = way.come_back(&world).await;
+        assert!(page.contains("授权成功"), "{page}");
+        way.notice(&world).await;
+        world.clock.advance(3600);
+        world.push_ticket().await;
     }
 }
 

@@ -132,11 +132,13 @@ impl AuthCallback {
             reference: start.reference.as_deref(),
         };
         match self.component.exchange(code, bringer, deadline).await {
-            Ok(Exchanged::Stored(row)) => Outcome::Connected(self.with_name(*row, deadline).await),
+            Ok(Exchanged::Stored(row)) => {
+                Outcome::connected(self.with_name(*row, deadline).await, start)
+            }
             // A notice may have led to an exchange of this code, or may do so soon.
             Ok(Exchanged::Superseded(_) | Exchanged::Denied(_)) | Err(Error::CodeSpent) => {
                 match self.look_again(code, 0, deadline).await {
-                    Outcome::AlreadyConnected(row) => Outcome::Connected(row),
+                    Outcome::AlreadyConnected(row) => Outcome::connected(row, start),
                     other => other,
                 }
             }

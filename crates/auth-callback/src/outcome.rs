@@ -9,6 +9,8 @@ use url::Url;
 pub(crate) enum Outcome {
     /// The code that this browser brought is exchanged.
     Connected(Authorizer),
+    /// The same, of an account that was connected before by a link with another reference.
+    ConnectedBefore(Authorizer),
     /// The code was exchanged before: the merchant has loaded the page again.
     AlreadyConnected(Authorizer),
     /// The merchant came back without a code.
@@ -38,15 +40,30 @@ pub(crate) struct Ending {
 }
 
 impl Outcome {
+    /// The code of this attempt is exchanged: `row` is what the account's row is now.
+    pub(crate) fn connected(row: Authorizer, start: &Start) -> Self {
+        let names = row.reference.as_ref().zip(start.reference.as_ref());
+        let before = names.is_some_and(|(known, of_link)| {
+            // The reference of a newer authorization stays, or this attempt's has replaced another.
+            known.name != *of_link || (known.before.is_some() && known.at >= start.started_at)
+        });
+        if before {
+            Self::ConnectedBefore(row)
+        } else {
+            Self::Connected(row)
+        }
+    }
+
     /// What the vendor is told.
     const fn result(&self) -> &'static str {
         match self {
-            Self::Connected(row) | Self::AlreadyConnected(row) | Self::ConnectedElsewhere(row) => {
-                match row.standing {
-                    Standing::ReauthorizationRequired => "reauthorization_required",
-                    Standing::Authorized | Standing::Revoked => "connected",
-                }
-            }
+            Self::Connected(row)
+            | Self::ConnectedBefore(row)
+            | Self::AlreadyConnected(row)
+            | Self::ConnectedElsewhere(row) => match row.standing {
+                Standing::ReauthorizationRequired => "reauthorization_required",
+                Standing::Authorized | Standing::Revoked => "connected",
+            },
             Self::Denied => "denied",
             Self::Expired => "expired",
             Self::Unconfirmed => "unconfirmed",
@@ -68,6 +85,7 @@ impl Outcome {
             Self::Malformed => "malformed",
             Self::Failed(_) => "failed",
             Self::Connected(_)
+            | Self::ConnectedBefore(_)
             | Self::AlreadyConnected(_)
             | Self::Denied
             | Self::Expired
@@ -82,9 +100,10 @@ impl Outcome {
 
     pub(crate) const fn authorizer(&self) -> Option<&Authorizer> {
         match self {
-            Self::Connected(row) | Self::AlreadyConnected(row) | Self::ConnectedElsewhere(row) => {
-                Some(row)
-            }
+            Self::Connected(row)
+            | Self::ConnectedBefore(row)
+            | Self::AlreadyConnected(row)
+            | Self::ConnectedElsewhere(row) => Some(row),
             _ => None,
         }
     }
@@ -113,11 +132,19 @@ impl Outcome {
         match self {
             // The page was loaded again: that is no second authorization.
             Self::AlreadyConnected(_) => {}
-            Self::Connected(row) if row.standing == Standing::ReauthorizationRequired => {
+            Self::Connected(row) | Self::ConnectedBefore(row)
+                if row.standing == Standing::ReauthorizationRequired =>
+            {
                 tracing::warn!(authorizer_appid = %row.appid, reference, result, "a merchant has authorized, and WeChat gave no refresh token");
             }
             Self::Connected(row) => {
                 tracing::info!(authorizer_appid = %row.appid, reference, result, "a merchant has authorized");
+            }
+            Self::ConnectedBefore(row) => {
+                tracing::info!(authorizer_appid = %row.appid, reference, result, "a merchant has authorized an account that was connected by another reference");
+            }
+            Self::ConnectedElsewhere(row) => {
+                tracing::info!(authorizer_appid = %row.appid, result, "a merchant has authorized what was started in another browser");
             }
             _ => {
                 tracing::info!(

@@ -81,6 +81,7 @@ impl Outcome {
     const fn status(&self) -> StatusCode {
         match self {
             Self::Connected(_)
+            | Self::ConnectedBefore(_)
             | Self::AlreadyConnected(_)
             | Self::ConnectedElsewhere(_)
             | Self::Denied => StatusCode::OK,
@@ -101,7 +102,10 @@ impl Outcome {
     )]
     fn text(&self, language: Language, can_start: bool) -> Text {
         let (mark, next, titles, paragraphs) = match self {
-            Self::Connected(row) | Self::AlreadyConnected(row) | Self::ConnectedElsewhere(row)
+            Self::Connected(row)
+            | Self::ConnectedBefore(row)
+            | Self::AlreadyConnected(row)
+            | Self::ConnectedElsewhere(row)
                 if matches!(row.standing, Standing::ReauthorizationRequired) =>
             {
                 (
@@ -114,7 +118,10 @@ impl Outcome {
                     ),
                 )
             }
-            Self::Connected(row) | Self::AlreadyConnected(row) | Self::ConnectedElsewhere(row)
+            Self::Connected(row)
+            | Self::ConnectedBefore(row)
+            | Self::AlreadyConnected(row)
+            | Self::ConnectedElsewhere(row)
                 if row.limited_at.is_some() =>
             {
                 (
@@ -137,6 +144,15 @@ impl Outcome {
                 (
                     "已授权给{vendor}，可以关闭本页。",
                     "Your account is connected to {vendor}. You may close this page.",
+                ),
+            ),
+            Self::ConnectedBefore(_) => (
+                Mark::Good,
+                Next::GoBack,
+                ("该账号此前已授权", "Already connected"),
+                (
+                    "该账号此前已通过另一链接授权给{vendor}，继续有效，可以关闭本页。",
+                    "This account was connected to {vendor} before, by another link. It stays connected; you may close this page.",
                 ),
             ),
             Self::AlreadyConnected(_) => (

@@ -285,10 +285,13 @@ impl Component {
         let appid = row.appid.clone();
         let moment = self.clock.moment();
         let next = |row: &Authorizer| {
-            let Some(next) = row.authorize(evidence, granted, moment) else {
-                return row.declined(evidence, granted, moment);
-            };
-            Some(bringer.name(&next).unwrap_or(next))
+            // First the name: it remembers whether the account was connected under another one.
+            let named = bringer.name(row);
+            let next = named
+                .as_ref()
+                .unwrap_or(row)
+                .authorize(evidence, granted, moment);
+            next.or_else(|| row.declined(evidence, granted, moment))
         };
         let next = self.believing(next);
         let row = match self

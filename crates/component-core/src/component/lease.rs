@@ -490,6 +490,13 @@ impl Row for Authorizer {
         at: Timestamp,
         now: Timestamp,
     ) -> Result<Swap<Self>, Error> {
-        store.swap_authorizer(self, next, at, now).await
+        let swap = store.swap_authorizer(self, next, at, now).await?;
+        if let (Swap::Written(_), Some(from), Some(to)) =
+            (&swap, self.reference(), next.reference())
+            && from != to
+        {
+            tracing::info!(authorizer_appid = %self.appid, from, to, "the reference of this authorizer has changed");
+        }
+        Ok(swap)
     }
 }

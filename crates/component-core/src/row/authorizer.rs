@@ -77,6 +77,8 @@ pub struct Reference {
     pub name: String,
     /// When the account was authorized by that link, as far as is known.
     pub at: Timestamp,
+    /// The name that it replaced, if the account was authorized then.
+    pub before: Option<String>,
 }
 
 /// What the merchant did: whether the component may act for the account.
@@ -238,14 +240,23 @@ impl Authorizer {
     /// A browser tells only when it set out, and a notice tells the very time. In whatever order
     /// they come, the newest notice's name stays.
     pub fn named(&self, reference: &str, at: Timestamp) -> Option<Self> {
-        let named_at = self.reference.as_ref().map(|reference| reference.at);
-        if named_at.is_some_and(|named_at| at < named_at) {
+        let known = self.reference.as_ref();
+        if known.is_some_and(|known| at < known.at) {
             return None;
         }
+        let connected = known.filter(|_| self.standing == Standing::Authorized);
+        let before = connected.and_then(|known| {
+            if known.name == reference {
+                known.before.clone()
+            } else {
+                Some(known.name.clone())
+            }
+        });
         let next = Self {
             reference: Some(Reference {
                 name: reference.to_owned(),
                 at,
+                before,
             }),
             ..self.clone()
         };

@@ -100,6 +100,7 @@ mod tests {
             Some(Reference {
                 name: name.to_owned(),
                 at: Timestamp::from_secs(at),
+                before: None,
             })
         };
         let named = Authorizer {

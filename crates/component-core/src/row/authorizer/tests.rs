@@ -1076,8 +1076,28 @@ fn named(row: &Authorizer, name: &str, at: Timestamp) -> Option<Reference> {
 }
 
 fn reference(name: &str, at: Timestamp) -> Reference {
-    let name = name.to_owned();
-    Reference { name, at }
+    Reference {
+        name: name.to_owned(),
+        at,
+        before: None,
+    }
+}
+
+#[test]
+fn a_name_remembers_the_one_that_it_replaced_on_a_connected_account() {
+    let before = |row: &Authorizer| row.reference.clone().unwrap().before;
+    let first = authorized().named("shop-1", T1).unwrap();
+    assert_eq!(before(&first), None);
+    let second = first.named("shop-2", T2).unwrap();
+    assert_eq!(before(&second).as_deref(), Some("shop-1"));
+    let told_again = second.named("shop-2", T3).unwrap();
+    assert_eq!(before(&told_again).as_deref(), Some("shop-1"));
+    // A merchant who has withdrawn is not connected under the name before.
+    let gone = Authorizer {
+        standing: Standing::Revoked,
+        ..second
+    };
+    assert_eq!(before(&gone.named("shop-3", T3).unwrap()), None);
 }
 
 #[test]
@@ -1085,9 +1105,13 @@ fn the_name_of_the_newest_authorization_stays_whatever_order_names_come_in() {
     let first = authorized().named("shop-1", T2).unwrap();
     assert_eq!(first.reference, Some(reference("shop-1", T2)));
     assert_eq!(named(&first, "shop-0", T1), None);
-    assert_eq!(named(&first, "shop-2", T3), Some(reference("shop-2", T3)));
+    let second = |at| Reference {
+        before: Some("shop-1".to_owned()),
+        ..reference("shop-2", at)
+    };
+    assert_eq!(named(&first, "shop-2", T3), Some(second(T3)));
     // Two notices of one second: the one that is handled last.
-    assert_eq!(named(&first, "shop-2", T2), Some(reference("shop-2", T2)));
+    assert_eq!(named(&first, "shop-2", T2), Some(second(T2)));
 }
 
 #[test]
