@@ -33,3 +33,7 @@ mod costs;
 mod doors;
 mod events;
 mod story;
+
+// The programs of this machine.
+#[cfg(target_os = "linux")]
+mod programs;

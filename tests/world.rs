@@ -8,8 +8,9 @@ use std::time::Duration;
 use component_core::error::Error;
 use component_core::time::{Clock, Deadline, Timestamp};
 use http::StatusCode;
-use local::emulators::Emulators;
-use local::functions::{Functions, Parts};
+use local::emulators::{Emulators, secret};
+use local::functions::{Functions, Pages, Parts};
+use local::secrets::SecretsManager;
 use local::{door, triggers};
 use merchant_pages::brand::Brand;
 use serde_json::{Value, json};
@@ -31,6 +32,8 @@ pub(crate) mod wire;
 pub(crate) mod gate;
 #[cfg(target_os = "linux")]
 pub(crate) mod processes;
+#[cfg(target_os = "linux")]
+pub(crate) mod programs;
 
 use wire::Wire;
 
@@ -85,8 +88,8 @@ impl World {
         let wechat_url = format!("http://{}", wechat.local_addr().unwrap());
         tokio::spawn(simulator.clone().serve(wechat));
 
-        let emulators = Emulators::start(&connector, None, &settings, clock.clone());
-        let emulators = emulators.await.unwrap();
+        let secrets = SecretsManager::new(secret(&settings), clock.clone());
+        let emulators = Emulators::start(&connector, None, secrets).await.unwrap();
         let wire = Wire::default();
         let told = clock.clone();
         let parts = Parts {
@@ -95,6 +98,7 @@ impl World {
             eventbridge: wire.through_events(&emulators.eventbridge),
             replies: None,
             wechat: connector,
+            pages: Pages::new(&wechat_url, &wechat_url).unwrap(),
             wechat_url,
             clock: Clock::told(move || Timestamp::from_secs(told.now()), pace),
             return_origins: "https://shop.example".parse().unwrap(),

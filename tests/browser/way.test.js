@@ -23,10 +23,14 @@ async function isServedSoon(local, account) {
 
 wayInBothLanguages("a merchant who confirms on WeChat's page is told which account is connected", {}, async (merchant, local) => {
   await merchant.goToWechat();
+  await merchant.look("consent");
   assert.equal((await merchant.confirm()).status(), 200);
   await merchant.reads("授权成功", "Connected");
   await names(merchant, BOOKSHOP);
   await isServed(local, BOOKSHOP);
+  // On this machine the page says how to ask for the token of this very account.
+  const command = await merchant.page.locator(".local code").innerText();
+  assert.ok(command.includes("/_local/token") && command.includes(BOOKSHOP.appid), command);
   await merchant.look("connected");
 });
 
@@ -54,7 +58,7 @@ way("an account that is connected can be connected once more", {}, async (mercha
 way("a merchant who does not confirm goes back and may try again", {}, async (merchant, local) => {
   await merchant.goToWechat();
   await merchant.page.getByRole("button", { name: "取消" }).click();
-  await merchant.page.getByRole("heading", { name: "已取消授权" }).waitFor();
+  await merchant.page.getByRole("heading", { name: "您已取消本次操作" }).waitFor();
   assert.equal((await local.token(BOOKSHOP)).errorType, "unknown_authorizer");
   await merchant.page.goBack();
   await merchant.isAtWechat();

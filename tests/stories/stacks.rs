@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use component_core::row::need::Need;
 use http::StatusCode;
-use local::emulators::Emulators;
+use local::emulators::{Emulators, secret};
 use local::functions::{Functions, Parts};
+use local::secrets::SecretsManager;
 use serde_json::json;
 use wechat_simulator::{FaultEffect, Settings};
 
@@ -20,7 +21,8 @@ const COMPLAINT: &str = "another stack renews the tokens of this component";
 async fn another_stack(world: &World) -> Arc<Functions> {
     let connector = component_core::http::connector(world.http.clone());
     let settings = Settings::example();
-    let emulators = Emulators::start(&connector, None, &settings, world.clock.clone());
+    let secrets = SecretsManager::new(secret(&settings), world.clock.clone());
+    let emulators = Emulators::start(&connector, None, secrets);
     let emulators = emulators.await.unwrap();
     let parts = Parts {
         dynamodb: emulators.dynamodb,

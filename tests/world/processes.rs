@@ -296,18 +296,26 @@ fn release() -> &'static Path {
     RELEASE.get_or_init(build)
 }
 
-/// Builds the release binaries into this test's target directory. Each crate is named, so that none
-/// gets features that it is not deployed with.
+/// Builds the release binaries. Each crate is named, so that none gets features that it is not
+/// deployed with.
 fn build() -> PathBuf {
+    say("cargo builds the functions in release; the first time, this takes minutes");
+    let packages = Function::ALL.map(|function| format!("--package={}", function.name()));
+    let packages = packages.iter().map(String::as_str);
+    let arguments: Vec<_> = ["build", "--release"].into_iter().chain(packages).collect();
+    cargo(&arguments).join("release")
+}
+
+/// Runs cargo on this test's target directory, and answers that directory.
+pub(super) fn cargo(arguments: &[&str]) -> PathBuf {
     let here = std::env::current_exe().unwrap();
     let target = here.ancestors().nth(3).expect("<target>/debug/deps/e2e");
-    say("cargo builds the functions in release; the first time, this takes minutes");
     let mut cargo = std::process::Command::new(env!("CARGO"));
     cargo
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--release", "--locked", "--quiet", "--target-dir"])
-        .arg(target)
-        .args(Function::ALL.map(|function| format!("--package={}", function.name())));
+        .args(arguments)
+        .args(["--locked", "--quiet", "--target-dir"])
+        .arg(target);
     // Cargo's variables about the test package would make build scripts run again.
     for (name, _) in std::env::vars_os() {
         let told = name.to_string_lossy();
@@ -315,9 +323,8 @@ fn build() -> PathBuf {
             cargo.env_remove(&name);
         }
     }
-    let built = cargo.status().unwrap();
-    assert!(built.success(), "the functions do not build");
-    target.join("release")
+    assert!(cargo.status().unwrap().success(), "cargo {arguments:?}");
+    target.to_owned()
 }
 
 /// Held by a test that loads the machine or measures time, so that two such tests never overlap.

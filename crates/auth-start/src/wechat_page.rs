@@ -8,6 +8,7 @@ use crate::device::Device;
 use crate::link::Link;
 
 /// Where WeChat's two authorization pages are.
+#[derive(Clone)]
 pub struct Pages {
     /// `https://mp.weixin.qq.com`.
     pub mp: Url,

@@ -1,12 +1,12 @@
 //! What AWS keeps: the table, the secret and the bus.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement,
-    KeyType, Projection, ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
     TimeToLiveSpecification,
 };
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
@@ -15,7 +15,7 @@ use component_core::aws::Aws;
 use dynoxide::Database;
 use serde_json::json;
 use tokio::net::TcpListener;
-use wechat_simulator::{Settings, SimClock};
+use wechat_simulator::Settings;
 
 use crate::Error;
 use crate::events::EventBus;
@@ -25,17 +25,6 @@ use crate::secrets::SecretsManager;
 pub const TABLE: &str = "wechat-component";
 
 const REGION: &str = "us-east-1";
-
-const YEAR_SECS: u64 = 365 * 86_400;
-
-/// A time that WeChat told is no time if it lies this far ahead of the functions' own: milliseconds,
-/// say, from which the clock could never come back. A year is more than a clock is moved by hand to
-/// see what becomes of a stack, and far less than any mistake of a unit.
-const MAX_AHEAD_OF_OURS_SECS: u64 = YEAR_SECS;
-
-/// The functions' own times go as far ahead as their clock went, and it may have run a thousand times
-/// too fast. Further ahead than this it went by such a time of WeChat's.
-const MAX_AHEAD_SECS: u64 = 100 * YEAR_SECS;
 
 /// Embedded services, and clients of them.
 pub struct Emulators {
@@ -60,16 +49,14 @@ pub struct Emulators {
 }
 
 impl Emulators {
-    /// Starts them, with the table in memory or in the file `data`, and the secret that fits
-    /// `settings`, which was made by `clock`.
+    /// Starts them, with the table in memory or in the file `data`, and with `secrets`.
     ///
     /// # Errors
     /// Whatever keeps one of them from starting.
     pub async fn start(
         http: &SharedHttpConnector,
         data: Option<&Path>,
-        settings: &Settings,
-        clock: SimClock,
+        secrets: SecretsManager,
     ) -> Result<Self, Error> {
         let database = match data {
             Some(file) => Database::new(file.to_str().ok_or("the data file's name is not UTF-8")?)?,
@@ -78,7 +65,6 @@ impl Emulators {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let dynamodb_url = format!("http://{}", listener.local_addr()?);
         tokio::spawn(dynoxide::server::serve_on(listener, database.clone()));
-        let secrets = SecretsManager::new(secret(settings), clock);
         let secretsmanager_url = serve(secrets.router()).await?;
         let bus = EventBus::default();
         let eventbridge_url = serve(bus.service()).await?;
@@ -114,48 +100,6 @@ impl Emulators {
         fields.insert("link_signing_key", key);
         self.secrets.put(json!(fields).to_string());
     }
-
-    /// Removes from a kept table what only the simulated WeChat of the last run knew: its ticket
-    /// and its access tokens. The new one remembers nothing.
-    ///
-    /// The answer is the latest time in the table, in Unix seconds, or `now`. If the clock started
-    /// before it, new events would count as old.
-    ///
-    /// # Errors
-    /// If the table cannot be read or written.
-    pub async fn forget_wechat(&self, now: u64) -> Result<u64, Error> {
-        const OURS: [&str; 3] = ["last_push_at", "received_at", "handled_at"];
-        const OF_WECHAT: [&str; 3] = ["auth_epoch", "revoked_at", "create_time"];
-        let mut latest = now;
-        let mut told = Vec::new();
-        let mut pages = self
-            .dynamodb
-            .scan()
-            .table_name(TABLE)
-            .into_paginator()
-            .items()
-            .send();
-        while let Some(mut row) = pages.try_next().await? {
-            let ours = times(&row, OURS).filter(|time| *time <= now + MAX_AHEAD_SECS);
-            latest = ours.fold(latest, u64::max);
-            told.extend(times(&row, OF_WECHAT));
-            let pk = row
-                .get("pk")
-                .and_then(|pk| pk.as_s().ok())
-                .cloned()
-                .unwrap_or_default();
-            if pk.starts_with("component#") {
-                let delete = self.dynamodb.delete_item().table_name(TABLE);
-                delete.key("pk", AttributeValue::S(pk)).send().await?;
-            } else if row.remove("access_token").is_some() {
-                let put = self.dynamodb.put_item().table_name(TABLE);
-                put.set_item(Some(row)).send().await?;
-            }
-        }
-        let told = told.into_iter();
-        let credible = told.filter(|time| *time <= latest + MAX_AHEAD_OF_OURS_SECS);
-        Ok(credible.fold(latest, u64::max))
-    }
 }
 
 /// Serves a router on a free port; answers its address.
@@ -164,15 +108,6 @@ async fn serve(router: Router) -> Result<String, Error> {
     let url = format!("http://{}", listener.local_addr()?);
     tokio::spawn(axum::serve(listener, router).into_future());
     Ok(url)
-}
-
-fn times<const N: usize>(
-    row: &HashMap<String, AttributeValue>,
-    names: [&'static str; N],
-) -> impl Iterator<Item = u64> {
-    names
-        .into_iter()
-        .filter_map(|name| row.get(name)?.as_n().ok()?.parse().ok())
 }
 
 /// The secret that fits a simulated WeChat.

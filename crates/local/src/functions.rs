@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use auth_callback::AuthCallback;
-use auth_start::{AuthStart, Pages, ReturnOrigins};
+pub use auth_start::Pages;
+use auth_start::{AuthStart, ReturnOrigins};
 use authorizer_sync::AuthorizerSync;
 use aws_smithy_runtime_api::client::http::SharedHttpConnector;
 use component_core::bus::Bus;
@@ -55,8 +56,10 @@ pub struct Parts {
     pub replies: Option<SharedReplies>,
     /// The way to WeChat.
     pub wechat: SharedHttpConnector,
-    /// WeChat: its API and its pages.
+    /// Its API.
     pub wechat_url: String,
+    /// Its pages, as a browser reaches them.
+    pub pages: Pages,
     /// The time.
     pub clock: Clock,
     /// Origins that `return_to` may name.
@@ -95,7 +98,7 @@ impl Functions {
             message_receiver: message_receiver(parts).await?,
             auth_start: AuthStart {
                 component: component().await?,
-                pages: Pages::new(&parts.wechat_url, &parts.wechat_url)?,
+                pages: parts.pages.clone(),
                 brand: parts.brand.clone(),
                 return_origins: parts.return_origins.clone(),
             },

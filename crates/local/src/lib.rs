@@ -10,11 +10,17 @@
 pub mod emulators;
 pub mod events;
 pub mod functions;
+pub mod kept;
 pub mod reply;
 pub mod secrets;
 
+pub mod address;
 pub mod door;
 pub mod triggers;
+
+pub mod log;
+pub mod options;
+pub mod panel;
 
 pub mod release_check;
 pub mod story;

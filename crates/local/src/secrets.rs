@@ -1,7 +1,11 @@
 //! Secrets Manager at an address of its own: one secret with its two stages, and the one operation
 //! that the functions call.
 
+use std::fmt::Display;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::UNIX_EPOCH;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -9,8 +13,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use component_core::credentials::document::Credentials;
 use serde_json::{Value, json};
 use wechat_simulator::SimClock;
+
+use crate::Error;
 
 /// The name of the secret.
 pub const SECRET: &str = "wechat-component";
@@ -23,6 +30,8 @@ struct Kept {
     stages: Mutex<Stages>,
     outage: Mutex<Option<Outage>>,
     clock: SimClock,
+    /// What it holds is the current version.
+    file: Option<PathBuf>,
 }
 
 /// How the service fails.
@@ -49,12 +58,30 @@ struct Version {
 }
 
 impl SecretsManager {
-    /// A secret with one version.
+    /// A secret with one version, made now.
     pub fn new(value: String, clock: SimClock) -> Self {
+        let created_at = clock.now();
+        Self::start(value, created_at, clock, None)
+    }
+
+    /// The secret that `file` holds. When the file changes, what it held before is the previous
+    /// version.
+    ///
+    /// # Errors
+    /// If it cannot be read, or holds no credentials of a component; says what is wrong.
+    pub fn of_file(file: &Path, clock: SimClock) -> Result<Self, Error> {
+        let wrong = |error: &dyn Display| format!("{}: {error}", file.display());
+        let value = fs::read_to_string(file).map_err(|error| wrong(&error))?;
+        Credentials::parse(&value).map_err(|error| wrong(&error))?;
+        let created_at = modified_at(file).unwrap_or_else(|| clock.now());
+        Ok(Self::start(value, created_at, clock, Some(file.to_owned())))
+    }
+
+    fn start(value: String, created_at: u64, clock: SimClock, file: Option<PathBuf>) -> Self {
         let current = Version {
             number: 1,
             value,
-            created_at: clock.now(),
+            created_at,
         };
         Self(Arc::new(Kept {
             stages: Mutex::new(Stages {
@@ -63,7 +90,13 @@ impl SecretsManager {
             }),
             outage: Mutex::new(None),
             clock,
+            file,
         }))
+    }
+
+    /// The value of the current version.
+    pub fn current(&self) -> String {
+        self.stages().current.value.clone()
     }
 
     /// Adds a version: it becomes the current one, and the one that was current the previous one.
@@ -89,8 +122,31 @@ impl SecretsManager {
             .with_state(self.clone())
     }
 
+    /// Adds what the file holds now as a version. A file that is just being written is none yet, and
+    /// what it held before must not be lost for it.
+    fn look_at_the_file(&self) {
+        let Some(file) = &self.0.file else { return };
+        let Ok(value) = fs::read_to_string(file) else {
+            tracing::error!(
+                "{} cannot be read: the secret stays as it was",
+                file.display()
+            );
+            return;
+        };
+        if value == self.stages().current.value {
+            return;
+        }
+        match Credentials::parse(&value) {
+            Ok(_) => self.put(value),
+            Err(error) => {
+                tracing::error!("{}: {error}; the secret stays as it was", file.display());
+            }
+        }
+    }
+
     /// Source: <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html>
     fn get_secret_value(&self, request: &Value) -> Response {
+        self.look_at_the_file();
         let stages = self.stages();
         let stage = request["VersionStage"].as_str().unwrap_or("AWSCURRENT");
         let version = match stage {
@@ -149,6 +205,12 @@ async fn operate(
             "Message": "only GetSecretValue is served here",
         }),
     )
+}
+
+/// When a file was last written, in Unix seconds.
+fn modified_at(file: &Path) -> Option<u64> {
+    let modified = fs::metadata(file).ok()?.modified().ok()?;
+    Some(modified.duration_since(UNIX_EPOCH).ok()?.as_secs())
 }
 
 impl Outage {

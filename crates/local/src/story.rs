@@ -38,10 +38,7 @@ impl Story {
     /// Runs WeChat's pushes, the stream and the schedules in the background, for a person who plays
     /// it by hand.
     pub fn goes_on_by_itself(self) {
-        for stream in [self.stream, self.outbox] {
-            tokio::spawn(triggers::run_stream(self.functions.clone(), stream));
-        }
-        tokio::spawn(triggers::run_schedules(self.functions, self.clock));
+        triggers::run(self.functions, [self.stream, self.outbox], self.clock);
         tokio::spawn(async move { self.simulator.run_ticket_pushes().await });
     }
 

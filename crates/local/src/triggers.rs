@@ -119,6 +119,14 @@ impl Stream {
     }
 }
 
+/// Runs the streams and the schedules in the background, for ever.
+pub fn run(functions: Arc<Functions>, streams: [Stream; 2], clock: SimClock) {
+    for stream in streams {
+        tokio::spawn(run_stream(functions.clone(), stream));
+    }
+    tokio::spawn(run_schedules(functions, clock));
+}
+
 /// Brings what a stream has to the authorizer sync, for ever.
 pub async fn run_stream(functions: Arc<Functions>, mut stream: Stream) {
     let real = Clock::system();
@@ -144,7 +152,7 @@ async fn bring(functions: &Functions, batch: &Value) {
 }
 
 /// Runs the refresher and the reconciliation as often as the schedules say, for ever.
-pub async fn run_schedules(functions: Arc<Functions>, clock: SimClock) {
+async fn run_schedules(functions: Arc<Functions>, clock: SimClock) {
     let real = Clock::system();
     let mut next_reconcile = clock.now() + RECONCILE_EVERY.as_secs();
     loop {

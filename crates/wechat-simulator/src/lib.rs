@@ -153,4 +153,5 @@ pub use settings::Settings;
 pub use simulator::{AuthorizerView, Consent, ReleaseLine, SimError, Simulator, UnpushedConsent};
 pub use state::SentMessage;
 pub use state::account::{AccountKind, DEMO_APPIDS};
+pub use state::authorization::Remembered;
 pub use state::status::AccountStatus;

@@ -27,6 +27,9 @@ struct Options {
     /// The component's appid.
     #[arg(long, default_value_t = Settings::example().component_appid)]
     component_appid: String,
+    /// 平台名称: what the consent page calls the component.
+    #[arg(long, default_value_t = Settings::example().platform_name)]
+    platform_name: String,
     /// The component's secret.
     #[arg(long, default_value_t = Settings::example().component_appsecret)]
     component_appsecret: String,
@@ -86,6 +89,7 @@ fn encoding_aes_key(text: &str) -> Result<String, String> {
 fn settings(options: &Options) -> Settings {
     Settings {
         component_appid: options.component_appid.clone(),
+        platform_name: options.platform_name.clone(),
         component_appsecret: options.component_appsecret.clone(),
         token: options.token.clone(),
         encoding_aes_key: options.encoding_aes_key.clone(),

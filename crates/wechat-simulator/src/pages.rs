@@ -6,8 +6,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
-use url::Url;
 use url::form_urlencoded::byte_serialize;
+use url::{Host, Url};
 
 use crate::simulator::{SimError, Simulator};
 use crate::state::State as Wechat;
@@ -17,6 +17,7 @@ use crate::state::status::AccountStatus;
 mod chat;
 pub(crate) mod home;
 mod html;
+mod permission;
 
 /// The `auth_type` of a PC link without one: 公众号 and 小程序. The mobile page refuses such a link.
 const DEFAULT_PC_AUTH_TYPE: &str = "3";
@@ -82,6 +83,34 @@ enum Entry {
     Mobile,
 }
 
+impl Link {
+    /// The page on a phone for the same link, at this host.
+    fn scan(&self, host: &str) -> Option<html::Scan> {
+        let mut url = Url::parse(&format!("http://{host}/wxaopen/safe/bindcomponent")).ok()?;
+        let auth_type = match self.auth_type.as_str() {
+            "" => DEFAULT_PC_AUTH_TYPE,
+            given => given,
+        };
+        url.query_pairs_mut()
+            .append_pair("action", "bindcomponent")
+            .append_pair("no_scan", "1")
+            .append_pair("component_appid", &self.component_appid)
+            .append_pair("pre_auth_code", &self.pre_auth_code)
+            .append_pair("redirect_uri", &self.redirect_uri)
+            .append_pair("auth_type", auth_type)
+            .append_pair("biz_appid", &self.biz_appid);
+        let is_loopback = match url.host()? {
+            Host::Domain(name) => name == "localhost",
+            Host::Ipv4(address) => address.is_loopback(),
+            Host::Ipv6(address) => address.is_loopback(),
+        };
+        Some(html::Scan {
+            address: url.into(),
+            is_loopback,
+        })
+    }
+}
+
 async fn home_page(State(simulator): State<Simulator>) -> Html<String> {
     let state = simulator.state();
     Html(home::home(&state.settings.component_appid))
@@ -96,14 +125,23 @@ async fn pc_page(
         .get(header::REFERER)
         .and_then(|referer| Url::parse(referer.to_str().ok()?).ok());
     let entry = Entry::Pc(referer.as_ref().and_then(authority));
-    consent_page(&simulator, &link, entry)
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let scan = host.and_then(|host| link.scan(host));
+    consent_page(&simulator, &link, entry, scan.as_ref())
 }
 
 async fn mobile_page(State(simulator): State<Simulator>, Query(link): Query<Link>) -> Response {
-    consent_page(&simulator, &link, Entry::Mobile)
+    consent_page(&simulator, &link, Entry::Mobile, None)
 }
 
-fn consent_page(simulator: &Simulator, link: &Link, entry: Entry) -> Response {
+fn consent_page(
+    simulator: &Simulator,
+    link: &Link,
+    entry: Entry,
+    scan: Option<&html::Scan>,
+) -> Response {
     let now = simulator.clock().now();
     let state = simulator.state();
     let by_default = match entry {
@@ -117,8 +155,16 @@ fn consent_page(simulator: &Simulator, link: &Link, entry: Entry) -> Response {
     let page = check_link(&state, link, entry, now)
         .and_then(|()| fitting_accounts(&state, link, auth_type))
         .map_or_else(
-            |error| html::refusal(&error),
-            |accounts| html::consent(&link.pre_auth_code, &link.redirect_uri, &accounts),
+            |error| html::refusal(&error, &link.redirect_uri),
+            |accounts| {
+                html::consent(&html::Consent {
+                    platform: &state.settings.platform_name,
+                    pre_auth_code: &link.pre_auth_code,
+                    redirect_uri: &link.redirect_uri,
+                    accounts: &accounts,
+                    scan,
+                })
+            },
         );
     Html(page).into_response()
 }
@@ -171,11 +217,11 @@ fn fitting_accounts(
 
 async fn decide(State(simulator): State<Simulator>, Form(form): Form<ConsentForm>) -> Response {
     if form.decision != "confirm" {
-        return Html(html::denied()).into_response();
+        return Html(html::denied(&form.redirect_uri)).into_response();
     }
     match confirm(&simulator, &form) {
         Ok(address) => (StatusCode::FOUND, [(header::LOCATION, address)]).into_response(),
-        Err(error) => Html(html::refusal(&error)).into_response(),
+        Err(error) => Html(html::refusal(&error, &form.redirect_uri)).into_response(),
     }
 }
 

@@ -7,6 +7,8 @@ use std::net::IpAddr;
 pub struct Settings {
     /// `wx` and 16 hexadecimal digits.
     pub component_appid: String,
+    /// 平台名称, which the consent page shows.
+    pub platform_name: String,
     /// 第三方平台 `AppSecret`.
     pub component_appsecret: String,
     /// 消息校验 Token: signs pushes.
@@ -30,6 +32,7 @@ impl Settings {
     pub fn example() -> Self {
         Self {
             component_appid: "wx0123456789abcdef".to_owned(),
+            platform_name: "示例平台".to_owned(),
             component_appsecret: "0123456789abcdef0123456789abcdef".to_owned(),
             token: "exampleToken1".to_owned(),
             encoding_aes_key: "Zm9vYmFyMTIzNDU2Nzg5MGFiY2RlZmdoaWprbG1ub3B".to_owned(),

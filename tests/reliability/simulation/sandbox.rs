@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
 use component_core::aws::Aws;
 use component_core::time::{Clock, Deadline, Timestamp};
-use local::functions::{Functions, Parts};
+use local::functions::{Functions, Pages, Parts};
 use merchant_pages::brand::Brand;
 
 use super::Simulation;
@@ -130,6 +130,7 @@ impl Simulation {
             replies: None,
             wechat: SharedHttpConnector::new(Wechat(self.clone())),
             wechat_url: "http://wechat.example".to_owned(),
+            pages: Pages::new("http://wechat.example", "http://wechat.example").unwrap(),
             clock: clock.with_jitter(move || chance.unit()),
             return_origins: "https://shop.example".parse().unwrap(),
             brand: Brand::default(),

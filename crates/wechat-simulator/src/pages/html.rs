@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use super::PageError;
+use qrcode::render::svg;
+use qrcode::{EcLevel, QrCode};
+
+use super::{PageError, permission, redirect_address};
 use crate::state::account::Account;
 
 const STYLE: &str = "\
@@ -21,54 +24,134 @@ input{width:1.25rem;height:1.25rem;accent-color:var(--go)}\
 small{display:block;color:var(--soft);overflow-wrap:anywhere}\
 .actions{display:flex;gap:.75rem;margin-top:1.5rem}\
 button{flex:1;padding:.75rem;border:1px solid var(--line);border-radius:8px;background:none;color:inherit;font:inherit;cursor:pointer}\
-button.go{background:var(--go);border-color:var(--go);color:#fff}";
+button.go{background:var(--go);border-color:var(--go);color:#fff}\
+:focus-visible{outline:3px solid var(--ink);outline-offset:2px}\
+.ribbon{margin:0;padding:.25rem;background:#8a5a00;color:#fff;text-align:center;font-weight:600;letter-spacing:.1em}\
+.scan{width:fit-content;margin:1rem auto;padding:.5rem;background:#fff;border-radius:8px}.scan svg{display:block}\
+.step{font-size:.875rem}";
+
+/// What the consent page shows.
+pub(super) struct Consent<'a> {
+    /// 平台名称.
+    pub(super) platform: &'a str,
+    pub(super) pre_auth_code: &'a str,
+    pub(super) redirect_uri: &'a str,
+    pub(super) accounts: &'a [Account],
+    /// On a PC: the address of the phone's page, to be scanned.
+    pub(super) scan: Option<&'a Scan>,
+}
+
+/// The page for a phone, as the PC's page shows it.
+pub(super) struct Scan {
+    /// Its address.
+    pub(super) address: String,
+    /// Whether it is an address of this machine, which a phone cannot open.
+    pub(super) is_loopback: bool,
+}
 
 /// The page on which a merchant chooses an account and confirms.
-pub(crate) fn consent(pre_auth_code: &str, redirect_uri: &str, accounts: &[Account]) -> String {
-    if accounts.is_empty() {
-        return page(
-            "没有可授权的账号",
-            "<h1>没有可授权的账号</h1><p>没有符合授权类型的账号。</p>",
-            None,
+pub(super) fn consent(consent: &Consent<'_>) -> String {
+    let back = way_back(Some(consent.redirect_uri));
+    if consent.accounts.is_empty() {
+        let body = format!(
+            "<h1>没有可授权的账号</h1><p>auth_type 与账号类型不符，没有可授权的账号。</p>{back}"
         );
+        return page("没有可授权的账号", &body, None);
     }
     let mut choices = String::new();
-    for (index, account) in accounts.iter().enumerate() {
+    for (index, account) in consent.accounts.iter().enumerate() {
         let checked = if index == 0 { " checked" } else { "" };
         // Writing to a string cannot fail.
         let _ = write!(
             choices,
             "<label><input type=\"radio\" name=\"authorizer_appid\" value=\"{appid}\" required{checked}>\
-             <span>{name}<small>{kind} · {appid}</small></span></label>",
+             <span>{name}<small>{kind} · {appid}</small><small>权限集：{sets}</small></span></label>",
             appid = escape(&account.appid),
             name = escape(&account.nick_name),
             kind = account.kind.name(),
+            sets = permission_sets(&account.permission_sets),
         );
     }
+    let platform = escape(consent.platform);
     let body = format!(
-        "<h1>授权给第三方平台</h1><p>选择要授权的账号。授权后，第三方平台将获得该账号的接口权限。</p>\
+        "<h1>授权给第三方平台</h1>\
+         <p><strong>{platform}</strong>申请代您管理账号。授权后，该平台将获得所选账号下列权限集的接口权限。</p>{scan}\
          <form method=\"post\" action=\"/_sim/consent\">\
          <input type=\"hidden\" name=\"pre_auth_code\" value=\"{}\">\
          <input type=\"hidden\" name=\"redirect_uri\" value=\"{}\">{choices}\
          <div class=\"actions\"><button class=\"go\" name=\"decision\" value=\"confirm\">授权</button>\
          <button name=\"decision\" value=\"deny\" formnovalidate>取消</button></div></form>",
-        escape(pre_auth_code),
-        escape(redirect_uri),
+        escape(consent.pre_auth_code),
+        escape(consent.redirect_uri),
+        scan = consent.scan.map(scan_step).unwrap_or_default(),
     );
     page("微信公众平台账号授权（模拟）", &body, None)
 }
 
+fn permission_sets(ids: &[u32]) -> String {
+    let names: Vec<_> = ids
+        .iter()
+        .map(|id| match permission::name(*id) {
+            Some(name) => format!("{name}({id})"),
+            None => format!("权限集 {id}"),
+        })
+        .collect();
+    names.join("、")
+}
+
+/// The step that a PC has before the phone's: the account's administrator scans a code with WeChat.
+fn scan_step(scan: &Scan) -> String {
+    let code = QrCode::with_error_correction_level(&scan.address, EcLevel::L);
+    let picture = code.map_or_else(
+        |_too_long| String::new(),
+        |code| {
+            let drawn = code
+                .render::<svg::Color<'_>>()
+                .max_dimensions(232, 232)
+                .build();
+            // The XML declaration has no place in HTML.
+            drawn
+                .split_once("?>")
+                .map_or(String::new(), |(_, svg)| svg.to_owned())
+        },
+    );
+    let of_loopback = if scan.is_loopback {
+        "这是本机地址，手机无法打开。"
+    } else {
+        ""
+    };
+    format!(
+        "<div class=\"scan\" role=\"img\" aria-label=\"微信扫码授权\">{picture}</div>\
+         <p class=\"step\">1. 账号管理员用微信扫码。（模拟，无需扫码。{of_loopback}）</p>\
+         <p class=\"step\">2. 在手机上选择账号并确认。（模拟：请直接在下方操作。）</p>"
+    )
+}
+
 /// The page after 取消: WeChat pushes nothing and redirects nowhere.
-pub(crate) fn denied() -> String {
-    page(
-        "已取消授权",
-        "<h1>已取消授权</h1><p>可以关闭此页面。</p>",
-        None,
+pub(super) fn denied(redirect_uri: &str) -> String {
+    let body = format!(
+        "<h1>您已取消本次操作</h1><p>未作任何更改，可以关闭此页面。</p>{}",
+        way_back(Some(redirect_uri))
+    );
+    page("您已取消本次操作", &body, None)
+}
+
+/// A link to the page that led here; WeChat's own has none.
+fn way_back(redirect_uri: Option<&str>) -> String {
+    let back = redirect_uri.and_then(redirect_address);
+    let (address, name) = match &back {
+        Some(url) => (url.as_str(), url.host_str().unwrap_or_default()),
+        None => ("/", "首页"),
+    };
+    format!(
+        "<p><a href=\"{}\">返回{}（模拟器提供的链接）</a></p>",
+        escape(address),
+        escape(name)
     )
 }
 
 /// WeChat's refusal, answered with HTTP 200.
-pub(crate) fn refusal(error: &PageError) -> String {
+pub(super) fn refusal(error: &PageError, redirect_uri: &str) -> String {
     let (name, text) = match error {
         PageError::ComponentAppid => ("component_appid", "第三方平台 AppID 不正确。".to_owned()),
         PageError::PreAuthCode => (
@@ -83,7 +166,11 @@ pub(crate) fn refusal(error: &PageError) -> String {
             ("domain", domain_text(entry.as_deref(), redirect))
         }
     };
-    let body = format!("<h1>无法授权</h1><p>{}</p>", escape(&text));
+    let body = format!(
+        "<h1>无法授权</h1><p>{}</p>{}",
+        escape(&text),
+        way_back(Some(redirect_uri))
+    );
     page("无法授权", &body, Some(name))
 }
 
@@ -101,7 +188,8 @@ pub(super) fn page(title: &str, body: &str, error: Option<&str>) -> String {
     format!(
         "<!doctype html><html lang=\"zh-CN\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <title>{title}</title><style>{STYLE}</style></head><body><main{error}>{body}</main></body></html>"
+         <title>{title}</title><style>{STYLE}</style></head><body>\
+         <p class=\"ribbon\">模拟 SIMULATED</p><main{error}>{body}</main></body></html>"
     )
 }
 
@@ -120,10 +208,21 @@ mod tests {
 
     #[test]
     fn nothing_breaks_out_of_the_consent_page() {
-        let html = consent("\"><script>", "https://h/?a=1&b='2'", &[]);
-        assert!(!html.contains("<script>"));
         let accounts: Vec<_> = Account::demo().collect();
-        let html = consent("\"><script>", "https://h/?a=1&b='2'", &accounts);
+        let odd = |accounts| {
+            consent(&Consent {
+                platform: "<b>",
+                pre_auth_code: "\"><script>",
+                redirect_uri: "https://h/?a=1&b='2'",
+                accounts,
+                scan: None,
+            })
+        };
+        for html in [odd(&[]), odd(&accounts)] {
+            assert!(!html.contains("<script>"));
+            assert!(!html.contains("<b>"));
+        }
+        let html = odd(&accounts);
         assert!(html.contains("value=\"&quot;&gt;&lt;script&gt;\""));
         assert!(html.contains("value=\"https://h/?a=1&amp;b=&#39;2&#39;\""));
     }

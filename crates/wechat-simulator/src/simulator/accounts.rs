@@ -2,6 +2,7 @@
 
 use super::{SimError, Simulator};
 use crate::state::account::{Account, AccountKind};
+use crate::state::authorization::Remembered;
 use crate::state::authorizers::Authorizer;
 use crate::state::status::AccountStatus;
 
@@ -31,6 +32,13 @@ pub struct AuthorizerView {
 }
 
 impl Simulator {
+    /// Reminds the simulator of an authorization of an earlier run, which it has forgotten.
+    ///
+    /// The refresh token works again; access tokens and codes do not.
+    pub fn remember(&self, remembered: Remembered) {
+        self.state().authorizers.remember(remembered);
+    }
+
     /// Adds an account that a merchant can authorize, or renames one.
     pub fn add_account(&self, appid: &str, name: &str, kind: AccountKind) {
         let account = Account::new(appid, name, kind);

@@ -1,5 +1,6 @@
 //! One authorization of an account, and what its confirmation changes.
 
+use super::account::AccountKind;
 use super::token::AccessTokens;
 
 /// One authorization: from the merchant's confirmation to the next one, or to the revocation.
@@ -14,6 +15,23 @@ pub(crate) struct Authorization {
     /// None until the code is exchanged.
     pub(crate) refresh_token: Option<String>,
     pub(crate) access_tokens: AccessTokens,
+}
+
+/// An authorization that a simulator of an earlier run has given. It holds a secret: no `Debug`.
+#[derive(Clone)]
+pub struct Remembered {
+    /// The account's appid.
+    pub appid: String,
+    /// The account's name, if it is known; a demo account keeps its own.
+    pub name: Option<String>,
+    /// The kind of the account.
+    pub kind: AccountKind,
+    /// The refresh token that is live.
+    pub refresh_token: String,
+    /// When the merchant confirmed, in Unix seconds.
+    pub auth_time: u64,
+    /// Ids of the permission sets that the merchant granted.
+    pub permission_sets: Vec<u32>,
 }
 
 /// What a confirmation changes, and so which notice WeChat pushes.

@@ -4,7 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use super::account::{Account, is_appid};
-use super::authorization::{Authorization, Confirmation};
+use super::authorization::{Authorization, Confirmation, Remembered};
 use super::options::Options;
 use super::status::AccountStatus;
 use super::token::AccessTokens;
@@ -57,6 +57,17 @@ pub(crate) struct TokenPair {
     pub(crate) refresh_token: String,
 }
 
+impl Authorizer {
+    fn new(account: Account) -> Self {
+        Self {
+            account,
+            status: AccountStatus::Normal,
+            options: Options::default(),
+            authorization: None,
+        }
+    }
+}
+
 impl Authorizers {
     pub(crate) fn with_demo_accounts() -> Self {
         let mut authorizers = Self {
@@ -82,12 +93,7 @@ impl Authorizers {
                 }
             }
             Entry::Vacant(free) => {
-                free.insert(Authorizer {
-                    account,
-                    status: AccountStatus::Normal,
-                    options: Options::default(),
-                    authorization: None,
-                });
+                free.insert(Authorizer::new(account));
             }
         }
     }
@@ -112,6 +118,24 @@ impl Authorizers {
             .filter_map(|authorizer| {
                 Some((&authorizer.account, authorizer.authorization.as_ref()?))
             })
+    }
+
+    /// The authorization of an earlier run holds again.
+    pub(crate) fn remember(&mut self, remembered: Remembered) {
+        let Remembered { appid, kind, .. } = remembered;
+        self.epochs += 1;
+        let authorizer = self.accounts.entry(appid).or_insert_with_key(|appid| {
+            let name = remembered.name.as_deref().unwrap_or(appid);
+            Authorizer::new(Account::new(appid, name, kind))
+        });
+        authorizer.authorization = Some(Authorization {
+            epoch: self.epochs,
+            auth_time: remembered.auth_time,
+            confirmation: Confirmation::New,
+            permission_sets: remembered.permission_sets,
+            refresh_token: Some(remembered.refresh_token),
+            access_tokens: AccessTokens::default(),
+        });
     }
 
     /// The merchant confirms for the account. None if there is no such account.

@@ -61,6 +61,41 @@ async fn the_pc_page_wants_to_be_entered_from_the_redirect_host() {
 }
 
 #[tokio::test]
+async fn the_consent_page_says_that_it_is_simulated_who_asks_and_for_what() {
+    let settings = Settings {
+        platform_name: "好店<科技>".into(),
+        ..Settings::example()
+    };
+    let world = World::start_with(settings).await;
+    world.simulator.set_permission_sets(SHOP, &[1, 99]).unwrap();
+    let referer = Some("https://app.example.com:8443/auth/start");
+    for (page, scans) in [(PC, true), (MOBILE, false)] {
+        let path = link(&world, page, "&auth_type=3").await;
+        let page = open(&world, &path, referer).await;
+        for shown in [
+            "模拟 SIMULATED",
+            "<strong>好店&lt;科技&gt;</strong>",
+            "权限集：消息管理(1)、权限集 99",
+            "小程序客服管理(19)",
+        ] {
+            assert!(page.contains(shown), "{shown}: {page}");
+        }
+        assert_eq!(page.contains("<svg"), scans);
+        assert_eq!(page.contains("这是本机地址，手机无法打开"), scans);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_leads_back_to_where_the_merchant_came_from() {
+    let world = World::start().await;
+    let path = link(&world, PC, "&auth_type=3").await;
+    let page = open(&world, &path, None).await;
+    assert!(page.contains("返回app.example.com"), "{page}");
+    let page = open(&world, PC, None).await;
+    assert!(page.contains("<a href=\"/\">返回首页"), "{page}");
+}
+
+#[tokio::test]
 async fn the_registered_host_binds_both_pages() {
     let settings = Settings {
         authorization_host: Some("other.example.com".into()),
@@ -189,7 +224,10 @@ async fn a_denial_leads_nowhere_and_grants_nothing() {
     let request = request.header("content-type", "application/x-www-form-urlencoded");
     let response = request.body(form).send().await.unwrap();
     assert_eq!(response.status().as_u16(), 200);
-    assert!(response.text().await.unwrap().contains("已取消授权"));
+    let page = response.text().await.unwrap();
+    assert!(page.contains("您已取消本次操作"), "{page}");
+    let back = "<a href=\"https://app.example.com:8443/auth/callback?state=abc\">";
+    assert!(page.contains(back), "{page}");
     assert!(!world.simulator.authorizer(SHOP).unwrap().authorized);
 }
 
