@@ -7,7 +7,7 @@ use component_core::time::Deadline;
 use local::emulators::secret;
 use local::secrets::Outage;
 use serde_json::json;
-use wechat_simulator::{Fault, FaultEffect, Settings};
+use wechat_simulator::{DEMO_APPIDS, Fault, FaultEffect, Settings};
 
 use crate::world::rows::number;
 use crate::world::{World, appid, deadline};
@@ -106,6 +106,29 @@ async fn a_caller_for_an_account_meets_no_failure_that_a_success_elsewhere_has_e
     let refresher = &world.functions.token_refresher.component;
     refresher.access_token(&need, deadline()).await.unwrap();
     world.ask(request).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_refused_for_this_address_is_tried_again_once_another_account_is_served() {
+    let world = World::with_authorizer().await;
+    world.authorize(DEMO_APPIDS[1]).await;
+    world.pass(Duration::from_hours(2)).await;
+    world.ask(json!({ "component": true })).await.unwrap();
+    let fault = Fault::new("api_authorizer_token", FaultEffect::Errcode(61004));
+    world.simulator.fault(fault.times(10));
+    let request = json!({ "authorizer_appid": appid() });
+    for _try in 0..10 {
+        world.ask(request.clone()).await.unwrap_err();
+        world.clock.advance(300);
+    }
+    world.ask(json!({ "component": true })).await.unwrap();
+    let fault = Fault::new("api_authorizer_token", FaultEffect::Errcode(61004));
+    world.simulator.fault(fault.times(1));
+    world.ask(request.clone()).await.unwrap_err();
+    world.clock.advance(1);
+    world.ask(request.clone()).await.unwrap_err();
+    world.token(DEMO_APPIDS[1]).await.unwrap();
+    world.assert_good(&world.token(appid()).await.unwrap());
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The one way a token is renewed: take a lease on its row, call WeChat, keep what it gave.
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 
 use crate::credentials::Vault;
 use crate::store::Store;
@@ -31,6 +32,8 @@ pub struct Component {
     /// The time.
     pub clock: Clock,
     in_use: Mutex<Option<InUse>>,
+    /// When WeChat last gave an authorizer's token, as far as this instance knows; Unix seconds.
+    renewed_at: AtomicU64,
 }
 
 /// A component token as it was read, for a while of calls.
@@ -70,6 +73,7 @@ impl Component {
             vault,
             clock,
             in_use: Mutex::new(None),
+            renewed_at: AtomicU64::new(0),
         }
     }
 }

@@ -7,7 +7,7 @@ use component_api::code::Code;
 
 use crate::time::Timestamp;
 use crate::token::{Expiring, OVERLAP};
-use crate::wechat::refusal::{Endpoint, Refusal, Refused};
+use crate::wechat::refusal::{Concern, Endpoint, Refusal, Refused};
 
 pub mod authorizer;
 pub mod component_token;
@@ -347,10 +347,7 @@ impl Failure {
         let until = match refused.meaning() {
             Refusal::Limited => now + MAX_PAUSE,
             Refusal::MinuteQuota => next_minute(now),
-            _ => {
-                let pause = FIRST_PAUSE.saturating_mul(1 << refusals_before.min(10));
-                now + pause.min(MAX_PAUSE)
-            }
+            _ => now + pause_after(refusals_before),
         };
         Self {
             cause,
@@ -372,6 +369,15 @@ impl Failure {
     pub fn is_of_component_token(&self) -> bool {
         matches!(&self.cause, Cause::Refused(refused) if refused.endpoint == Endpoint::ComponentToken)
     }
+
+    /// Whether WeChat, asked for any account, would have refused alike, and has given another one its
+    /// token at `renewed_at`, after it had refused this one.
+    pub fn is_over_since(&self, renewed_at: Timestamp) -> bool {
+        let of_any_account = matches!(&self.cause, Cause::Refused(refused)
+            if refused.endpoint == Endpoint::AuthorizerToken && refused.concerns() == Concern::Component);
+        let pause = pause_after(self.refusals.saturating_sub(1));
+        of_any_account && self.until < renewed_at + pause
+    }
 }
 
 impl<K: Clone> Issued<K> {
@@ -382,6 +388,12 @@ impl<K: Clone> Issued<K> {
         let from = earliest(tried, Some(lease_end)).map(|moment| moment + OVERLAP);
         self.token.until(from)
     }
+}
+
+/// How long callers share a refusal that came after so many others.
+fn pause_after(refusals: u32) -> Duration {
+    let pause = FIRST_PAUSE.saturating_mul(1 << refusals.min(10));
+    pause.min(MAX_PAUSE)
 }
 
 /// When WeChat counts the calls of a minute anew.

@@ -1,6 +1,8 @@
 //! How an authorizer's access token is renewed: by the stored refresh token, by one stored before it,
 //! or by the one that WeChat names.
 
+use std::sync::atomic::Ordering;
+
 use component_api::id::AuthorizerAppId;
 
 use super::lease::Taken;
@@ -224,6 +226,8 @@ impl Component {
         deadline: Deadline,
     ) -> Option<Expiring<AuthorizerAccessToken>> {
         let moment = self.clock.moment();
+        self.renewed_at
+            .fetch_max(moment.now.as_secs(), Ordering::Relaxed);
         let lease_end = row.slot.lease.until;
         let next = |row: &Authorizer| row.renewed(lease, renewal, refused, moment);
         match self.keep(row, next, deadline).await {

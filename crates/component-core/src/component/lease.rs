@@ -1,6 +1,7 @@
 //! Whose turn it is: the lease on a row, waiting for its holder, and the write that keeps what
 //! WeChat gave.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Component, Kept};
@@ -229,10 +230,15 @@ impl Component {
     }
 
     /// Whether the cause of a failure is known to be over: the secret has a newer version than the one
-    /// that failed, or the component's own token, for want of which an authorizer's row holds the
-    /// failure, has come.
+    /// that failed; what concerned every account has not kept WeChat from giving another one its
+    /// token; or the component's own token, for want of which an authorizer's row holds the failure,
+    /// has come.
     async fn is_mended(&self, failure: &Failure) -> bool {
         if failure.secret.is_some() && self.vault.newest_version().await > failure.secret {
+            return true;
+        }
+        let renewed_at = Timestamp::from_secs(self.renewed_at.load(Ordering::Relaxed));
+        if failure.is_over_since(renewed_at) {
             return true;
         }
         failure.is_of_component_token()
