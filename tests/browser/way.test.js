@@ -55,6 +55,20 @@ way("an account that is connected can be connected once more", {}, async (mercha
   }
 });
 
+wayInBothLanguages("a merchant whose account was connected by another link is told so", {}, async (merchant, local) => {
+  for (const [reference, title] of [
+    ["first", ["授权成功", "Connected"]],
+    ["second", ["该账号此前已授权", "Already connected"]],
+  ]) {
+    merchant.start = `${local.url}/auth/start?reference=${reference}`;
+    await merchant.goToWechat();
+    await merchant.confirm();
+    await merchant.reads(...title);
+    await names(merchant, BOOKSHOP);
+  }
+  await merchant.look("connected-before");
+});
+
 way("a merchant who does not confirm goes back and may try again", {}, async (merchant, local) => {
   await merchant.goToWechat();
   await merchant.page.getByRole("button", { name: "取消" }).click();

@@ -26,6 +26,8 @@ const DEFAULT_PC_AUTH_TYPE: &str = "3";
 pub(crate) fn routes() -> Router<Simulator> {
     Router::new()
         .route("/", get(home_page))
+        // A browser asks for it with its first page.
+        .route("/favicon.ico", get(StatusCode::NO_CONTENT))
         .route("/cgi-bin/componentloginpage", get(pc_page))
         .route("/wxaopen/safe/bindcomponent", get(mobile_page))
         .route("/safe/bindcomponent", get(mobile_page))

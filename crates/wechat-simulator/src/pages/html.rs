@@ -9,14 +9,14 @@ use super::{PageError, permission, redirect_address};
 use crate::state::account::Account;
 
 const STYLE: &str = "\
-:root{color-scheme:light dark;--ink:#1a1a1a;--soft:#6b6b6b;--line:#e3e3e3;--card:#fff;--ground:#f4f4f4;--go:#07864b}\
-@media(prefers-color-scheme:dark){:root{--ink:#ececec;--soft:#a0a0a0;--line:#3a3a3a;--card:#1f1f1f;--ground:#111;--go:#0b9f5a}}\
+:root{color-scheme:light dark;--ink:#1a1a1a;--soft:#6b6b6b;--line:#e3e3e3;--card:#fff;--ground:#f4f4f4;--go:#07864b;--link:#07864b}\
+@media(prefers-color-scheme:dark){:root{--ink:#ececec;--soft:#a0a0a0;--line:#3a3a3a;--card:#1f1f1f;--ground:#111;--link:#2fc87f}}\
 *{box-sizing:border-box}\
 body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.6 system-ui,sans-serif}\
 main{max-width:30rem;margin:8vh auto;padding:2rem;background:var(--card);border:1px solid var(--line);border-radius:12px}\
-@media(max-width:32rem){main{margin:0;min-height:100vh;border:0;border-radius:0}}\
+@media(max-width:32rem){body{background:var(--card)}main{margin:0;border:0;border-radius:0}}\
 h1{margin:0 0 .5rem;font-size:1.375rem}h2{margin:1.5rem 0 .5rem;font-size:1.125rem}\
-ul{margin:.5rem 0;padding-left:1.25rem}a{color:var(--go)}a,code{overflow-wrap:anywhere}\
+ul{margin:.5rem 0;padding-left:1.25rem}a{color:var(--link)}a,code{overflow-wrap:anywhere}\
 section{margin-top:2rem;padding-top:2rem;border-top:1px solid var(--line)}\
 p{margin:.5rem 0;color:var(--soft)}\
 label{display:flex;gap:.75rem;align-items:center;padding:.75rem 0;border-top:1px solid var(--line)}\
@@ -26,9 +26,9 @@ small{display:block;color:var(--soft);overflow-wrap:anywhere}\
 button{flex:1;padding:.75rem;border:1px solid var(--line);border-radius:8px;background:none;color:inherit;font:inherit;cursor:pointer}\
 button.go{background:var(--go);border-color:var(--go);color:#fff}\
 :focus-visible{outline:3px solid var(--ink);outline-offset:2px}\
-.ribbon{margin:0;padding:.25rem;background:#8a5a00;color:#fff;text-align:center;font-weight:600;letter-spacing:.1em}\
+header{padding:.25rem;background:#8a5a00;color:#fff;text-align:center;font-weight:600;letter-spacing:.1em}\
 .scan{width:fit-content;margin:1rem auto;padding:.5rem;background:#fff;border-radius:8px}.scan svg{display:block}\
-.step{font-size:.875rem}";
+.step{font-size:.875rem}footer{margin:1rem 0;text-align:center}";
 
 /// What the consent page shows.
 pub(super) struct Consent<'a> {
@@ -51,12 +51,9 @@ pub(super) struct Scan {
 
 /// The page on which a merchant chooses an account and confirms.
 pub(super) fn consent(consent: &Consent<'_>) -> String {
-    let back = way_back(Some(consent.redirect_uri));
     if consent.accounts.is_empty() {
-        let body = format!(
-            "<h1>没有可授权的账号</h1><p>auth_type 与账号类型不符，没有可授权的账号。</p>{back}"
-        );
-        return page("没有可授权的账号", &body, None);
+        let body = "<h1>没有可授权的账号</h1><p>auth_type 与账号类型不符，没有可授权的账号。</p>";
+        return page_with_way_back("没有可授权的账号", body, None, consent.redirect_uri);
     }
     let mut choices = String::new();
     for (index, account) in consent.accounts.iter().enumerate() {
@@ -129,25 +126,8 @@ fn scan_step(scan: &Scan) -> String {
 
 /// The page after 取消: WeChat pushes nothing and redirects nowhere.
 pub(super) fn denied(redirect_uri: &str) -> String {
-    let body = format!(
-        "<h1>您已取消本次操作</h1><p>未作任何更改，可以关闭此页面。</p>{}",
-        way_back(Some(redirect_uri))
-    );
-    page("您已取消本次操作", &body, None)
-}
-
-/// A link to the page that led here; WeChat's own has none.
-fn way_back(redirect_uri: Option<&str>) -> String {
-    let back = redirect_uri.and_then(redirect_address);
-    let (address, name) = match &back {
-        Some(url) => (url.as_str(), url.host_str().unwrap_or_default()),
-        None => ("/", "首页"),
-    };
-    format!(
-        "<p><a href=\"{}\">返回{}（模拟器提供的链接）</a></p>",
-        escape(address),
-        escape(name)
-    )
+    let body = "<h1>您已取消本次操作</h1><p>未作任何更改，可以关闭此页面。</p>";
+    page_with_way_back("您已取消本次操作", body, None, redirect_uri)
 }
 
 /// WeChat's refusal, answered with HTTP 200.
@@ -166,12 +146,8 @@ pub(super) fn refusal(error: &PageError, redirect_uri: &str) -> String {
             ("domain", domain_text(entry.as_deref(), redirect))
         }
     };
-    let body = format!(
-        "<h1>无法授权</h1><p>{}</p>{}",
-        escape(&text),
-        way_back(Some(redirect_uri))
-    );
-    page("无法授权", &body, Some(name))
+    let body = format!("<h1>无法授权</h1><p>{}</p>", escape(&text));
+    page_with_way_back("无法授权", &body, Some(name), redirect_uri)
 }
 
 fn domain_text(entry: Option<&str>, redirect: &str) -> String {
@@ -184,12 +160,31 @@ fn domain_text(entry: Option<&str>, redirect: &str) -> String {
 
 /// A whole page around `body`.
 pub(super) fn page(title: &str, body: &str, error: Option<&str>) -> String {
+    page_with(title, body, error, "")
+}
+
+/// The same, with a link to the page that led here; WeChat's own has none.
+fn page_with_way_back(title: &str, body: &str, error: Option<&str>, redirect_uri: &str) -> String {
+    let back = redirect_address(redirect_uri);
+    let (address, name) = match &back {
+        Some(url) => (url.as_str(), url.host_str().unwrap_or_default()),
+        None => ("/", "首页"),
+    };
+    let foot = format!(
+        "<footer><a href=\"{}\">返回{}（模拟器提供的链接）</a></footer>",
+        escape(address),
+        escape(name)
+    );
+    page_with(title, body, error, &foot)
+}
+
+fn page_with(title: &str, body: &str, error: Option<&str>, foot: &str) -> String {
     let error = error.map_or_else(String::new, |name| format!(" data-error=\"{name}\""));
     format!(
         "<!doctype html><html lang=\"zh-CN\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
          <title>{title}</title><style>{STYLE}</style></head><body>\
-         <p class=\"ribbon\">模拟 SIMULATED</p><main{error}>{body}</main></body></html>"
+         <header>模拟 SIMULATED</header><main{error}>{body}</main>{foot}</body></html>"
     )
 }
 
