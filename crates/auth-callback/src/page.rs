@@ -151,7 +151,7 @@ impl Outcome {
                 Next::GoBack,
                 ("该账号此前已授权", "Already connected"),
                 (
-                    "该账号此前已通过另一链接授权给{vendor}，继续有效，可以关闭本页。",
+                    "该账号此前已授权给{vendor}，继续有效，可以关闭本页。",
                     "This account was connected to {vendor} before, by another link. It stays connected; you may close this page.",
                 ),
             ),
