@@ -325,6 +325,31 @@ async fn a_page_that_waits_looks_again_by_itself_and_holds_up_no_one() {
 }
 
 #[tokio::test]
+async fn a_page_that_has_looked_often_enough_promises_no_notice_any_more() {
+    let world = World::with_ticket().await;
+    let (back, _) = world.consent(&mut Browser::default(), appid()).await;
+    let stranger = Browser::default();
+    let mut page = world.come_back(&stranger, &back).await;
+    for secs in [5, 5, 10, 20, 40] {
+        assert!(
+            !page.body().contains("微信还没有通知结果"),
+            "{}",
+            page.body()
+        );
+        let next = head(&page, "refresh").to_owned();
+        assert!(next.starts_with(&format!("{secs}; ")), "{next}");
+        page = world.come_back(&stranger, &again(&back, &next)).await;
+    }
+    assert!(page.headers().get("refresh").is_none());
+    assert!(
+        page.body().contains("微信还没有通知结果"),
+        "{}",
+        page.body()
+    );
+    assert!(page.body().contains("重新检查"), "{}", page.body());
+}
+
+#[tokio::test]
 async fn the_log_has_one_word_for_each_cause_and_counts_a_reload_once() {
     let world = World::with_ticket().await;
     let log = Log::listen();

@@ -153,15 +153,6 @@ async fn local_answers_a_short_text_where_it_has_no_route() {
 }
 
 #[tokio::test]
-async fn local_says_at_its_root_where_to_go() {
-    let world = World::new().await;
-    let request = Request::get("/").body(Body::empty()).unwrap();
-    let (status, page) = local(&world, request).await;
-    assert_eq!(status, StatusCode::OK);
-    assert!(page.contains("href=/auth/start"), "{page}");
-}
-
-#[tokio::test]
 async fn local_passes_on_what_the_browser_sends() {
     let world = World::with_ticket().await;
     let mut browser = Browser::default();

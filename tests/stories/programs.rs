@@ -91,44 +91,54 @@ impl Machine {
         post(&self.client, &url, &request).await
     }
 
-    /// A merchant's way from the link to the result page.
+    /// A merchant's way, through the proxy.
     async fn authorize(&self) -> String {
-        let start = format!("{}/auth/start", self.app.url);
-        let clicked = by_proxy(self.client.post(start)).send().await.unwrap();
-        assert_eq!(clicked.status(), StatusCode::SEE_OTHER);
-        let cookie = clicked.headers()[header::SET_COOKIE].to_str().unwrap();
-        let cookie = cookie.split(';').next().unwrap().to_owned();
-        let page = location(&clicked);
-        assert!(page.as_str().starts_with(&self.wechat.url), "{page}");
-        let given = |name: &str| {
-            let (_, value) = page.query_pairs().find(|(key, _)| key == name).unwrap();
-            value.into_owned()
-        };
-        let seen = self.client.get(page.clone());
-        let seen = seen.header(header::REFERER, format!("https://{HOST}/auth/start"));
-        let seen = seen.send().await.unwrap().text().await.unwrap();
-        assert!(!seen.contains("data-error"), "{seen}");
-        let form = url::form_urlencoded::Serializer::new(String::new())
-            .append_pair("pre_auth_code", &given("pre_auth_code"))
-            .append_pair("redirect_uri", &given("redirect_uri"))
-            .append_pair("authorizer_appid", appid())
-            .append_pair("decision", "confirm")
-            .finish();
-        let confirmed = self
-            .client
-            .post(format!("{}/_sim/consent", self.wechat.url));
-        let confirmed = confirmed
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(form);
-        let back = location(&confirmed.send().await.unwrap());
-        assert_eq!(
-            back.origin().ascii_serialization(),
-            format!("https://{HOST}")
-        );
-        let back = format!("{}{}?{}", self.app.url, back.path(), back.query().unwrap());
-        let back = self.client.get(back).header(header::COOKIE, cookie);
-        by_proxy(back).send().await.unwrap().text().await.unwrap()
+        let start = format!("https://{HOST}/auth/start");
+        let (app, wechat) = (&self.app.url, &self.wechat.url);
+        authorize(&self.client, app, wechat, &start, by_proxy).await
     }
+}
+
+/// A merchant's way from the link to the result page, by a browser that knows the functions at the
+/// address `start`, and sends its requests to them as `by` does.
+async fn authorize(
+    client: &Client,
+    app: &str,
+    wechat: &str,
+    start: &str,
+    by: impl Fn(RequestBuilder) -> RequestBuilder,
+) -> String {
+    let clicked = by(client.post(format!("{app}/auth/start")));
+    let clicked = clicked.send().await.unwrap();
+    assert_eq!(clicked.status(), StatusCode::SEE_OTHER);
+    let cookie = clicked.headers()[header::SET_COOKIE].to_str().unwrap();
+    let is_kept = start.starts_with("https:") || !cookie.contains("Secure");
+    assert!(is_kept, "a browser drops {cookie}");
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    let page = location(&clicked);
+    assert!(page.as_str().starts_with(wechat), "{page}");
+    let given = |name: &str| {
+        let (_, value) = page.query_pairs().find(|(key, _)| key == name).unwrap();
+        value.into_owned()
+    };
+    let seen = client.get(page.clone()).header(header::REFERER, start);
+    let seen = seen.send().await.unwrap().text().await.unwrap();
+    assert!(!seen.contains("data-error"), "{seen}");
+    let form = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("pre_auth_code", &given("pre_auth_code"))
+        .append_pair("redirect_uri", &given("redirect_uri"))
+        .append_pair("authorizer_appid", appid())
+        .append_pair("decision", "confirm")
+        .finish();
+    let confirmed = client
+        .post(format!("{wechat}/_sim/consent"))
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(form);
+    let back = location(&confirmed.send().await.unwrap());
+    assert_eq!(back.origin(), Url::parse(start).unwrap().origin());
+    let back = format!("{app}{}?{}", back.path(), back.query().unwrap());
+    let back = by(client.get(back).header(header::COOKIE, cookie));
+    back.send().await.unwrap().text().await.unwrap()
 }
 
 /// A request that came through the vendor's proxy.
@@ -274,39 +284,36 @@ async fn half_a_file_is_no_version_of_the_secret() {
 
 #[tokio::test]
 async fn the_table_of_one_wechat_is_not_taken_for_that_of_another() {
-    let machine = Machine::start("owned").await;
-    let (content, said) = programs::run("local", &["--data", &machine.data, "--port", "0"]).await;
-    assert!(
-        !content && said.contains("the table of the component wx0123456789abcdef"),
-        "{said}"
-    );
+    let Machine {
+        app,
+        secret: file,
+        data,
+        _folder,
+        ..
+    } = Machine::start("owned").await;
+    app.kill().await;
+    let simulated = ["--data", &data, "--port", "0", "--wechat-port", "0"];
+    let (content, said) = programs::run("local", &simulated).await;
+    let owner = "the table of the component wx0123456789abcdef at http://127.0.0.1:";
+    assert!(!content && said.contains(owner), "{said}");
 
+    // The real WeChat is another one, and so is another component of it.
+    let real = ["--secret", &file, "--data", &data, "--port", "0"];
     let other = Settings {
         component_appid: "wxfedcba9876543210".to_owned(),
         ..Settings::example()
     };
-    fs::write(&machine.secret, secret(&other)).unwrap();
-    let real = [
-        "--secret",
-        &machine.secret,
-        "--data",
-        &machine.data,
-        "--port",
-        "0",
-    ];
-    let (content, said) = programs::run("local", &real).await;
-    assert!(
-        !content && said.contains("name another with --data"),
-        "{said}"
-    );
+    for settings in [Settings::example(), other] {
+        fs::write(&file, secret(&settings)).unwrap();
+        let (content, said) = programs::run("local", &real).await;
+        assert!(!content && said.contains(owner), "{said}");
+    }
 
-    fs::write(&machine.secret, "{}").unwrap();
+    fs::write(&file, "{}").unwrap();
     let (content, said) = programs::run("local", &real).await;
-    assert!(
-        !content && said.contains("secret.json: the component's secret: "),
-        "{said}"
-    );
-    let (content, said) = programs::run("local", &["--secret", &machine.secret]).await;
+    let missing = "secret.json: the component's secret: component_appid is missing";
+    assert!(!content && said.contains(missing), "{said}");
+    let (content, said) = programs::run("local", &["--secret", &file]).await;
     assert!(!content && said.contains("--data"), "{said}");
 }
 
@@ -350,4 +357,61 @@ async fn the_simulated_wechat_remembers_after_a_restart_what_the_table_holds() {
     let message = json!({ "authorizer_appid": appid(), "text": "hello" });
     let (status, sent) = post(&client, &url, &message).await;
     assert_eq!(status, StatusCode::OK, "{sent}");
+}
+
+#[tokio::test]
+async fn a_phone_in_the_network_goes_the_whole_way_without_tls() {
+    let client = component_core::http::client().unwrap();
+    let options = ["--port", "0", "--wechat-port", "0"];
+    let program = programs::start("local", &options, &[]).await;
+    let (app, wechat) = (&program.url, program.wechat_url.as_ref().unwrap());
+    let lan = "192.168.0.7:8080";
+    let settings = json!({ "authorization_host": lan });
+    post(&client, &format!("{wechat}/_sim/settings"), &settings).await;
+    let ticket = json!({ "info_type": "component_verify_ticket" });
+    post(&client, &format!("{wechat}/_sim/push"), &ticket).await;
+    let start = format!("http://{lan}/auth/start");
+    let by = |request: RequestBuilder| request.header(header::HOST, lan);
+    let page = authorize(&client, app, wechat, &start, by).await;
+    assert!(page.contains("授权成功"), "{page}");
+    let command = format!("curl -s {app}/_local/token -d");
+    assert!(page.contains(&command), "{page}");
+}
+
+#[tokio::test]
+async fn a_table_with_tokens_is_for_one_process_and_one_user() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new("locked");
+    let data = folder.file("table.db");
+    let options = ["--data", &data, "--port", "0", "--wechat-port", "0"];
+    let first = programs::start("local", &options, &[]).await;
+    let readable = fs::metadata(&data).unwrap().permissions().mode();
+    assert_eq!(readable & 0o777, 0o600);
+    let (content, said) = programs::run("local", &options).await;
+    assert!(
+        !content && said.contains("another process is using it"),
+        "{said}"
+    );
+    first.kill().await;
+    programs::start("local", &options, &[]).await;
+    let (content, said) = programs::run("local", &["--data", "/no/folder/table.db"]).await;
+    assert!(!content && said.contains("/no/folder/table.db: "), "{said}");
+}
+
+#[tokio::test]
+async fn the_page_at_the_root_leads_to_everything() {
+    let client = component_core::http::client().unwrap();
+    let options = ["--port", "0", "--wechat-port", "0"];
+    let program = programs::start("local", &options, &[]).await;
+    let (app, wechat) = (&program.url, program.wechat_url.as_ref().unwrap());
+    let page = client.get(format!("{app}/")).send().await.unwrap();
+    let page = page.text().await.unwrap();
+    for link in [
+        "href=\"/auth/start\"".to_owned(),
+        "href=\"/_local/events\"".to_owned(),
+        format!("href=\"{wechat}/_sim/chat\""),
+        format!("curl -s {app}/_local/token -d"),
+    ] {
+        assert!(page.contains(&link), "{link}: {page}");
+    }
 }

@@ -146,6 +146,23 @@ async fn the_page_of_a_second_link_says_that_the_account_was_connected_before() 
 }
 
 #[tokio::test]
+async fn the_page_of_the_second_link_once_more_says_connected() {
+    let world = World::with_ticket().await;
+    for (reference, title) in [
+        ("first", "授权成功"),
+        ("second", "该账号此前已授权"),
+        ("second", "授权成功"),
+    ] {
+        let way = go(&world, reference).await;
+        world.clock.advance(1);
+        let page = way.come_back(&world).await;
+        assert!(page.contains(title), "{reference}: {page}");
+        world.clock.advance(3600);
+        world.push_ticket().await;
+    }
+}
+
+#[tokio::test]
 async fn the_page_of_a_link_whose_authorization_was_overtaken_says_so_too() {
     let world = World::with_ticket().await;
     let first = go(&world, "first").await;

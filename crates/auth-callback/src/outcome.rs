@@ -45,7 +45,7 @@ impl Outcome {
         let names = row.reference.as_ref().zip(start.reference.as_ref());
         let before = names.is_some_and(|(known, of_link)| {
             // The reference of a newer authorization stays, or this attempt's has replaced another.
-            known.name != *of_link || (known.before.is_some() && known.at >= start.started_at)
+            known.name != *of_link || known.replaced_at.is_some_and(|at| at >= start.started_at)
         });
         if before {
             Self::ConnectedBefore(row)

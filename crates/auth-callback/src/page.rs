@@ -20,7 +20,14 @@ pub(crate) fn result(
         "" => "start".to_owned(),
         query => format!("start?{query}"),
     });
-    let text = outcome.text(language, start.is_some());
+    let mut text = outcome.text(language, start.is_some());
+    if !looks_again && outcome.waits() {
+        // WeChat tells nothing of an account that confirms the same permission sets once more.
+        text.paragraph = language.of_two(
+            "微信还没有通知结果。如果该账号此前已授权给{vendor}，授权仍然有效，无需再操作；否则请重新打开授权链接。",
+            "WeChat has not told the result. If this account was connected to {vendor} before, it still is, and there is nothing left to do. If not, open your authorization link again.",
+        );
+    }
     let authorizer = outcome.authorizer();
     let action = match text.next {
         Next::Nothing | Next::GoBack => None,

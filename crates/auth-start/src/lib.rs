@@ -80,10 +80,15 @@ impl AuthStart {
         let checked = parsed.and_then(|link| signed.map(|()| link));
         checked.inspect_err(|error| {
             let (parameter, reason) = (error.parameter(), error.code());
+            let origin = match error {
+                LinkError::ForeignReturn => link::return_origin_in(query),
+                _ => None,
+            };
             tracing::warn!(
                 reference,
                 parameter,
                 reason,
+                origin,
                 "an authorization link is refused"
             );
         })

@@ -101,6 +101,12 @@ pub(crate) fn reference_in(query: &str) -> Option<String> {
     Some(reference.chars().take(MAX_REFERENCE_CHARS).collect())
 }
 
+/// Where a link that may be refused would have led, without path and query, for the log.
+pub(crate) fn return_origin_in(query: &str) -> Option<String> {
+    let url = Url::parse(&values(query, "return_to").next()?).ok()?;
+    Some(url.origin().ascii_serialization())
+}
+
 impl LinkError {
     /// A word for the vendor, who made the link.
     pub(crate) const fn code(self) -> &'static str {

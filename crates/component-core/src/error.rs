@@ -50,7 +50,7 @@ pub enum Error {
         denied: Denied,
     },
     /// Another caller tried to renew the same token a moment ago, and failed.
-    #[error("another caller's renewal has failed, {}: {}", remembered(.0), told(.0))]
+    #[error("an earlier try has failed, {}: {}", remembered(.0), told(.0))]
     Remembered(Failure),
     /// WeChat has not pushed a ticket yet, or only ones that it refuses now.
     #[error("there is no component verify ticket that WeChat accepts")]

@@ -9,7 +9,6 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use axum::middleware::{Next, from_fn};
-use axum::response::Html;
 use axum::routing::{get, post};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -34,7 +33,6 @@ pub fn router(functions: Arc<Functions>) -> Router {
 /// What WeChat and merchants reach.
 pub fn public(functions: Arc<Functions>) -> Router {
     Router::new()
-        .route("/", get(home))
         .route("/wechat/events", post(events))
         .route("/wechat/{authorizer_appid}/messages", post(messages))
         .route(START_PATH, get(start).post(start))
@@ -91,6 +89,38 @@ fn names_this_machine(headers: &HeaderMap) -> bool {
     };
     here && !OF_PROXIES.iter().any(|name| headers.contains_key(*name))
 }
+
+/// Lets a browser on another machine keep the cookie of an attempt. It takes no cookie with `Secure`,
+/// and none whose name begins with `__Host-`, from a plain-http address but that of its own machine.
+pub fn over_plain_http(routes: Router) -> Router {
+    routes.layer(from_fn(async |mut request: Request<Body>, next: Next| {
+        let headers = request.headers_mut();
+        let is_plain = !names_this_machine(headers) && !headers.contains_key("x-forwarded-proto");
+        if !is_plain {
+            return next.run(request).await;
+        }
+        let cookie = headers
+            .get(header::COOKIE)
+            .and_then(|cookie| cookie.to_str().ok());
+        if let Some(cookie) = cookie.and_then(|cookie| cookie.replace(PLAIN, SECURE).parse().ok()) {
+            headers.insert(header::COOKIE, cookie);
+        }
+        let mut response = next.run(request).await;
+        let headers = response.headers_mut();
+        let cookie = headers
+            .get(header::SET_COOKIE)
+            .and_then(|cookie| cookie.to_str().ok());
+        let plain = cookie.map(|cookie| cookie.replace(SECURE, PLAIN).replace("; Secure", ""));
+        if let Some(plain) = plain.and_then(|cookie| cookie.parse().ok()) {
+            headers.insert(header::SET_COOKIE, plain);
+        }
+        response
+    }))
+}
+
+/// How the cookies of merchants' pages begin, and what stands for it where no cookie is secure.
+const SECURE: &str = "__Host-";
+const PLAIN: &str = "plain-http-";
 
 /// Tells on the page of an account that was connected how to ask for its token at `app_url`.
 pub fn with_a_hint(routes: Router, app_url: String) -> Router {
@@ -182,16 +212,6 @@ async fn callback(
     Ok(answer.map(Body::from))
 }
 
-/// Says where to go. No deployed door has this page.
-async fn home() -> Html<String> {
-    Html(format!(
-        "<!DOCTYPE html><html lang=zh-CN><meta charset=utf-8><title>local</title>\
-         <p>微信第三方平台（本机）· WeChat third-party platform on this machine</p>\
-         <p><a href={START_PATH}>授权页面 the start page</a></p>\
-         <p><code>POST /_local/token</code> 取令牌 gets a token</p>"
-    ))
-}
-
 /// API Gateway answers 404 itself, also to another method.
 async fn unknown() -> (StatusCode, &'static str) {
     (StatusCode::NOT_FOUND, "there is nothing here\n")
@@ -214,7 +234,7 @@ async fn token(State(functions): State<Arc<Functions>>, request: Request<Body>) 
             (error.status(), failure)
         }
     };
-    let mut response = Response::new(Body::from(answer.to_string()));
+    let mut response = Response::new(Body::from(format!("{answer}\n")));
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);

@@ -2,6 +2,11 @@
 //! forgotten everything.
 
 use std::collections::HashMap;
+use std::fmt::Display;
+use std::fs::{File, TryLockError};
+#[cfg(unix)]
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -41,14 +46,34 @@ pub struct Resumed {
     pub authorizations: Vec<Remembered>,
 }
 
-/// Makes a table that of the component `component_appid`, or of a simulated WeChat if there is none.
+/// Takes the file for this process alone, until what is returned is dropped. A new one is readable
+/// for its owner only: it will hold tokens.
+///
+/// # Errors
+/// If it cannot be opened, or another process has it.
+pub fn lock(file: &Path) -> Result<File, Error> {
+    let wrong = |error: &dyn Display| format!("{}: {error}", file.display());
+    let mut options = File::options();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    options.mode(0o600);
+    let opened = options.open(file).map_err(|error| wrong(&error))?;
+    opened.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => wrong(&"another process is using it"),
+        TryLockError::Error(error) => wrong(&error),
+    })?;
+    Ok(opened)
+}
+
+/// Makes a table that of `component`, an app id with the address of its WeChat, or of a simulated WeChat
+/// if there is none.
 ///
 /// The tokens of one are worth nothing to the other, which would say that every merchant has
 /// withdrawn.
 ///
 /// # Errors
 /// If it is another's, or cannot be read or written.
-pub async fn claim(dynamodb: &Client, component_appid: Option<&str>) -> Result<(), Error> {
+pub async fn claim(dynamodb: &Client, component: Option<&str>) -> Result<(), Error> {
     let rows = rows(dynamodb).await?;
     let owner = rows.iter().find(|row| text(row, "pk") == Some(OWNER));
     let owner = match owner {
@@ -57,7 +82,7 @@ pub async fn claim(dynamodb: &Client, component_appid: Option<&str>) -> Result<(
         None if !rows.is_empty() => Some(SIMULATED),
         None => None,
     };
-    let claimed = component_appid.unwrap_or(SIMULATED);
+    let claimed = component.unwrap_or(SIMULATED);
     match owner {
         Some(owner) if owner == claimed => Ok(()),
         Some(SIMULATED) => {

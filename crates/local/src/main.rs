@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use auth_start::Pages;
 use axum::Router;
+use axum::response::Html;
+use axum::routing::get;
 use clap::Parser;
 use component_core::credentials::document::Credentials;
 use component_core::time::{Clock, Timestamp};
@@ -14,7 +16,7 @@ use component_core::{config, http};
 use local::emulators::{Emulators, secret};
 use local::functions::{Functions, Parts};
 use local::options::Options;
-use local::panel::Panel;
+use local::panel::{self, Panel};
 use local::reply::{ReplyUrl, SharedReplies};
 use local::secrets::SecretsManager;
 use local::story::Story;
@@ -35,6 +37,7 @@ async fn main() -> ExitCode {
     };
     log::start(clock.clone(), level);
     let run = async {
+        let _held = options.data.as_deref().map(kept::lock).transpose()?;
         match &options.secret {
             None => simulate(&options, clock).await,
             Some(file) => {
@@ -78,9 +81,10 @@ async fn simulate(options: &Options, clock: SimClock) -> Result<ExitCode, Error>
     let parts = parts(options, &emulators, &http, &wechat_here, pages, &clock);
     let functions = Arc::new(Functions::start(&parts).await?);
     let [stream, outbox] = streams(&emulators)?;
-    let private = door::private(functions.clone()).merge(emulators.bus.pages());
     let public = door::with_a_hint(door::public(functions.clone()), app_here.clone());
-    let served = tokio::spawn(served(app, public.merge(private)));
+    let home = panel::home(&app_here, Some(&wechat_url));
+    let router = door::over_plain_http(public.merge(private(&functions, &emulators, home)));
+    let served = tokio::spawn(served(app, router));
 
     let story = Story {
         http,
@@ -91,11 +95,10 @@ async fn simulate(options: &Options, clock: SimClock) -> Result<ExitCode, Error>
         stream,
         outbox,
     };
-    if options.once {
-        return Ok(story.play().await);
-    }
-    if options.release_check {
-        return release_check::play(story).await;
+    match (options.once, options.release_check) {
+        (true, _) => return Ok(story.play().await),
+        (_, true) => return release_check::play(story).await,
+        (false, false) => {}
     }
     let panel = Panel {
         app: &app_url,
@@ -125,7 +128,8 @@ fn settings(options: &Options, app_url: &str) -> Settings {
     let name = options.vendor_name.as_ref().map(ToString::to_string);
     let host = app_url.trim_start_matches("http://");
     Settings {
-        platform_name: name.unwrap_or(example.platform_name.clone()),
+        // As the start page does.
+        platform_name: name.unwrap_or_else(|| host.to_owned()),
         // A machine has many addresses, and a browser may use any of them.
         authorization_host: (!options.listen.is_unspecified()).then(|| host.to_owned()),
         ..example
@@ -138,13 +142,17 @@ async fn serve(
     secrets: SecretsManager,
     clock: SimClock,
 ) -> Result<ExitCode, Error> {
-    let base =
-        |variable, default: &str| config::optional(variable).unwrap_or_else(|| default.to_owned());
+    let base = |variable, own: &str| config::optional(variable).unwrap_or_else(|| own.to_owned());
     let api = base("WECHAT_API_BASE_URL", "https://api.weixin.qq.com");
-    let pages = Pages::new(
-        &base("WECHAT_MP_BASE_URL", "https://mp.weixin.qq.com"),
-        &base("WECHAT_OPEN_BASE_URL", "https://open.weixin.qq.com"),
-    )?;
+    let mp = base("WECHAT_MP_BASE_URL", "https://mp.weixin.qq.com");
+    let open = base("WECHAT_OPEN_BASE_URL", "https://open.weixin.qq.com");
+    let is_real = |url: &String| url.ends_with("weixin.qq.com");
+    if is_real(&api) != is_real(&mp) || is_real(&api) != is_real(&open) {
+        tracing::warn!(
+            "WECHAT_API_BASE_URL, WECHAT_MP_BASE_URL and WECHAT_OPEN_BASE_URL name the real WeChat in part"
+        );
+    }
+    let pages = Pages::new(&mp, &open)?;
     let component = Credentials::parse(&secrets.current())?;
     let component = component.push.component_appid.as_str().to_owned();
 
@@ -152,13 +160,19 @@ async fn serve(
     let (app_here, app_url) = addresses(&app)?;
     let http = http::client()?;
     let emulators = emulators(options, &http, secrets).await?;
-    kept::claim(&emulators.dynamodb, Some(&component)).await?;
+    // WeChat's API has several hosts.
+    let owner = if is_real(&api) {
+        component.clone()
+    } else {
+        format!("{component} at {api}")
+    };
+    kept::claim(&emulators.dynamodb, Some(&owner)).await?;
     let parts = parts(options, &emulators, &http, &api, pages, &clock);
     let functions = Arc::new(Functions::start(&parts).await?);
     let streams = streams(&emulators)?;
-    let private = door::private(functions.clone()).merge(emulators.bus.pages());
-    let router = door::public(functions.clone()).merge(door::for_this_machine(private));
-    let served = tokio::spawn(served(app, router));
+    let private = private(&functions, &emulators, panel::home(&app_here, None));
+    let private = door::for_this_machine(private);
+    let served = tokio::spawn(served(app, door::public(functions.clone()).merge(private)));
 
     let panel = Panel {
         app: &app_url,
@@ -166,7 +180,7 @@ async fn serve(
         component: &component,
         data: options.data.as_deref(),
     };
-    panel.of_wechat(&api)?;
+    panel.of_wechat(&api, is_real(&api))?;
     triggers::run(functions, streams, clock);
     until_stopped(served).await
 }
@@ -223,6 +237,13 @@ fn addresses(listener: &TcpListener) -> Result<(String, String), Error> {
         address::from_here(listening),
         address::from_the_network(listening),
     ))
+}
+
+/// What no merchant and no push needs.
+fn private(functions: &Arc<Functions>, emulators: &Emulators, home: String) -> Router {
+    door::private(functions.clone())
+        .merge(emulators.bus.pages())
+        .route("/", get(async || Html(home)))
 }
 
 async fn served(listener: TcpListener, router: Router) -> std::io::Result<()> {

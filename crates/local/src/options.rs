@@ -40,7 +40,7 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// Where `return_to` of a link may lead: https origins, or http origins of this machine,
     /// separated by commas [default with the simulated WeChat: <https://example.com>].
-    #[arg(long, value_parser = ReturnOrigins::with_this_machine)]
+    #[arg(long, value_parser = return_origins)]
     pub return_origin: Option<ReturnOrigins>,
     /// Whose pages merchants see.
     #[arg(long)]
@@ -78,6 +78,11 @@ pub struct Options {
     /// Have WeChat play its release check (全网发布检测) on free ports, print its report, and exit.
     #[arg(long, conflicts_with_all = ["data", "listen", "once", "speed"])]
     pub release_check: bool,
+}
+
+fn return_origins(list: &str) -> Result<ReturnOrigins, &'static str> {
+    let origins = ReturnOrigins::with_this_machine(list);
+    origins.map_err(|_| "a list of https origins, or http origins of this machine such as http://localhost:3000, separated by commas")
 }
 
 impl Options {

@@ -79,7 +79,7 @@ async fn a_notice_of_an_authorization_is_pending_until_it_is_handled() {
         let named = expected.map(|name| Reference {
             name: name.to_owned(),
             at: at(1_700_000_001),
-            before: None,
+            replaced_at: None,
         });
         assert_eq!(row.reference, named);
         assert_eq!(stored(&world, &notice).await, recorded("notice_handled"));

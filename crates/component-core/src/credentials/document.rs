@@ -61,10 +61,10 @@ impl Credentials {
     /// # Errors
     /// [`Misconfigured`], which names the field and never its value.
     pub fn parse(json: &str) -> Result<Self, Misconfigured> {
-        // serde's own message may quote what it found.
-        let document: Document = serde_json::from_str(json).map_err(|_may_quote| {
-            wrong("it is not a JSON object with the strings component_appid, component_appsecret, token and encoding_aes_key, and accept_previous, if at all, true or false")
-        })?;
+        // Some editors begin a file so.
+        let json = json.trim_start_matches('\u{feff}');
+        let document: Document =
+            serde_json::from_str(json).map_err(|error| not_a_document(&error))?;
         if document.component_appsecret.expose_secret().is_empty()
             || document.token.expose_secret().is_empty()
         {
@@ -97,6 +97,32 @@ impl LinkSigning {
             return Self::Malformed(wrong("link_signing_key is not base64 of 32 bytes or more"));
         }
         Self::Required(bytes.into())
+    }
+}
+
+/// What of the object is wrong. serde's own message may quote what it found.
+fn not_a_document(error: &serde_json::Error) -> Misconfigured {
+    const FIELDS: [&str; 4] = [
+        "component_appid",
+        "component_appsecret",
+        "token",
+        "encoding_aes_key",
+    ];
+    if !error.is_data() {
+        let (line, column) = (error.line(), error.column());
+        return wrong(&format!(
+            "it is not a JSON object: line {line}, column {column}"
+        ));
+    }
+    let message = error.to_string();
+    let missing = FIELDS
+        .iter()
+        .find(|field| message.starts_with(&format!("missing field `{field}`")));
+    match missing {
+        Some(field) => wrong(&format!("{field} is missing")),
+        None => wrong(
+            "it is not a JSON object with the strings component_appid, component_appsecret, token and encoding_aes_key, and accept_previous, if at all, true or false",
+        ),
     }
 }
 
@@ -135,7 +161,10 @@ mod tests {
     fn a_wrong_secret_is_named_by_its_field_and_never_quoted() {
         assert!(Credentials::parse(GOOD).is_ok());
         check("SECRET", "JSON object");
-        check("{}", "component_appid");
+        check(&GOOD[..GOOD.len() / 2], "line 1, column ");
+        check("{}", "component_appid is missing");
+        check(&GOOD.replace("\"token\"", "\"Token\""), "token is missing");
+        assert!(Credentials::parse(&format!("\u{feff}{GOOD}")).is_ok());
         check(&GOOD.replace("\"SECRET\"", "{\"SECRET\":1}"), "JSON object");
         check(&GOOD.replace("\"SECRET\"", "\"\""), "component_appsecret");
         check(

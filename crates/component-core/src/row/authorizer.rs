@@ -77,8 +77,8 @@ pub struct Reference {
     pub name: String,
     /// When the account was authorized by that link, as far as is known.
     pub at: Timestamp,
-    /// The name that it replaced, if the account was authorized then.
-    pub before: Option<String>,
+    /// Since when it is the name in place of another one, under which the account was authorized.
+    pub replaced_at: Option<Timestamp>,
 }
 
 /// What the merchant did: whether the component may act for the account.
@@ -245,18 +245,18 @@ impl Authorizer {
             return None;
         }
         let connected = known.filter(|_| self.standing == Standing::Authorized);
-        let before = connected.and_then(|known| {
+        let replaced_at = connected.and_then(|known| {
             if known.name == reference {
-                known.before.clone()
+                known.replaced_at
             } else {
-                Some(known.name.clone())
+                Some(at)
             }
         });
         let next = Self {
             reference: Some(Reference {
                 name: reference.to_owned(),
                 at,
-                before,
+                replaced_at,
             }),
             ..self.clone()
         };

@@ -95,8 +95,8 @@ fn write(row: &Authorizer) -> Item {
     if let Some(reference) = &row.reference {
         item.set_text("reference", &reference.name);
         item.set_time("reference_at", reference.at);
-        if let Some(before) = &reference.before {
-            item.set_text("reference_before", before);
+        if let Some(replaced_at) = reference.replaced_at {
+            item.set_time("reference_replaced_at", replaced_at);
         }
     }
     item
@@ -172,7 +172,7 @@ fn read(appid: &AuthorizerAppId, item: &Item) -> Authorizer {
         reference: item.text("reference").map(|name| Reference {
             name: name.to_owned(),
             at: item.time("reference_at").unwrap_or_default(),
-            before: item.text("reference_before").map(str::to_owned),
+            replaced_at: item.time("reference_replaced_at"),
         }),
         limited_at: item.time("limited_at"),
         contradicted_since: item.time("contradicted_since"),

@@ -233,7 +233,7 @@ impl Refused {
                 "wait a minute; WeChat's quota of this minute is used up".to_owned()
             }
             (Refusal::Address, _) => format!(
-                "put the address {} on the component's IP white-list in WeChat's console",
+                "put the address {} on the component's IP white-list in WeChat's console (白名单 IP 地址列表, by 修改)",
                 self.seen_from
                     .as_deref()
                     .unwrap_or("of the stack's NAT gateway")
@@ -243,7 +243,7 @@ impl Refused {
                     .to_owned()
             }
             (Refusal::Component, Concern::Component) => {
-                "check the component's app id and app secret in its secret, and that it is released"
+                "compare component_appid and component_appsecret of the secret with WeChat's console, and check that the component is released"
                     .to_owned()
             }
             (Refusal::Ticket, _) => "wait for WeChat's next ticket push".to_owned(),
@@ -354,8 +354,11 @@ mod tests {
         };
         let of_account = refused(Endpoint::AuthorizerToken).advice();
         assert!(of_account.contains("account"), "{of_account}");
-        assert!(!of_account.contains("app secret"), "{of_account}");
+        assert!(!of_account.contains("component_appsecret"), "{of_account}");
         let of_component = refused(Endpoint::ComponentToken).advice();
-        assert!(of_component.contains("app secret"), "{of_component}");
+        assert!(
+            of_component.contains("component_appsecret"),
+            "{of_component}"
+        );
     }
 }

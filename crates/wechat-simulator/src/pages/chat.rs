@@ -89,17 +89,33 @@ pub(super) async fn say(State(simulator): State<Simulator>, Form(said): Form<Sai
         simulator.state().chat.add(line);
     };
     note(Speaker::Customer, &said.text);
+    let authorized = simulator
+        .authorizer(&appid)
+        .is_some_and(|account| account.authorized);
+    if !authorized {
+        note(
+            Speaker::Nobody,
+            "该账号未授权，微信不会推送。 It has not authorized: WeChat pushes nothing.",
+        );
+        return back_to(&appid);
+    }
     match simulator.push_text(&appid, OPENID, &said.text).await {
         Ok(outcome) if !outcome.delivered => {
             note(Speaker::Account, "该公众号暂时无法提供服务，请稍后再试");
         }
-        Ok(outcome) => {
-            if let Some(reply) = &outcome.reply {
-                note(Speaker::Account, element(reply, "Content").unwrap_or(reply));
-            }
-        }
+        Ok(outcome) => match &outcome.reply {
+            Some(reply) => note(Speaker::Account, element(reply, "Content").unwrap_or(reply)),
+            None => note(
+                Speaker::Nobody,
+                "已送达，没有被动回复。 Delivered, and no passive reply.",
+            ),
+        },
         Err(error) => note(Speaker::Account, &error.to_string()),
     }
+    back_to(&appid)
+}
+
+fn back_to(appid: &str) -> Response {
     let appid: String = byte_serialize(appid.as_bytes()).collect();
     let back = format!("/_sim/chat?authorizer_appid={appid}");
     (StatusCode::SEE_OTHER, [(header::LOCATION, back)]).into_response()
@@ -113,6 +129,7 @@ fn lines(simulator: &Simulator, appid: &str) -> String {
         .map(|line| match line.speaker {
             Speaker::Customer => (line.at, "粉丝 customer", line.text.as_str()),
             Speaker::Account => (line.at, "账号 account", line.text.as_str()),
+            Speaker::Nobody => (line.at, "", line.text.as_str()),
         })
         .collect();
     let sent = state.messages.iter();

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use qrcode::render::svg;
 use qrcode::{EcLevel, QrCode};
 
-use super::{PageError, permission, redirect_address};
+use super::{PageError, authority, permission, redirect_address};
 use crate::state::account::Account;
 
 const STYLE: &str = "\
@@ -167,13 +167,13 @@ pub(super) fn page(title: &str, body: &str, error: Option<&str>) -> String {
 fn page_with_way_back(title: &str, body: &str, error: Option<&str>, redirect_uri: &str) -> String {
     let back = redirect_address(redirect_uri);
     let (address, name) = match &back {
-        Some(url) => (url.as_str(), url.host_str().unwrap_or_default()),
-        None => ("/", "首页"),
+        Some(url) => (url.as_str(), authority(url).unwrap_or_default()),
+        None => ("/", "首页".to_owned()),
     };
     let foot = format!(
         "<footer><a href=\"{}\">返回{}（模拟器提供的链接）</a></footer>",
         escape(address),
-        escape(name)
+        escape(&name)
     );
     page_with(title, body, error, &foot)
 }

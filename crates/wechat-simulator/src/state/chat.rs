@@ -11,6 +11,8 @@ pub(crate) enum Speaker {
     Customer,
     /// By a passive reply.
     Account,
+    /// The page: why nothing comes back.
+    Nobody,
 }
 
 /// A line of a chat with an account.

@@ -100,7 +100,7 @@ mod tests {
             Some(Reference {
                 name: name.to_owned(),
                 at: Timestamp::from_secs(at),
-                before: None,
+                replaced_at: None,
             })
         };
         let named = Authorizer {

@@ -1079,25 +1079,25 @@ fn reference(name: &str, at: Timestamp) -> Reference {
     Reference {
         name: name.to_owned(),
         at,
-        before: None,
+        replaced_at: None,
     }
 }
 
 #[test]
-fn a_name_remembers_the_one_that_it_replaced_on_a_connected_account() {
-    let before = |row: &Authorizer| row.reference.clone().unwrap().before;
+fn a_name_remembers_since_when_it_replaces_another_on_a_connected_account() {
+    let replaced_at = |row: &Authorizer| row.reference.clone().unwrap().replaced_at;
     let first = authorized().named("shop-1", T1).unwrap();
-    assert_eq!(before(&first), None);
+    assert_eq!(replaced_at(&first), None);
     let second = first.named("shop-2", T2).unwrap();
-    assert_eq!(before(&second).as_deref(), Some("shop-1"));
+    assert_eq!(replaced_at(&second), Some(T2));
     let told_again = second.named("shop-2", T3).unwrap();
-    assert_eq!(before(&told_again).as_deref(), Some("shop-1"));
+    assert_eq!(replaced_at(&told_again), Some(T2));
     // A merchant who has withdrawn is not connected under the name before.
     let gone = Authorizer {
         standing: Standing::Revoked,
         ..second
     };
-    assert_eq!(before(&gone.named("shop-3", T3).unwrap()), None);
+    assert_eq!(replaced_at(&gone.named("shop-3", T3).unwrap()), None);
 }
 
 #[test]
@@ -1106,7 +1106,7 @@ fn the_name_of_the_newest_authorization_stays_whatever_order_names_come_in() {
     assert_eq!(first.reference, Some(reference("shop-1", T2)));
     assert_eq!(named(&first, "shop-0", T1), None);
     let second = |at| Reference {
-        before: Some("shop-1".to_owned()),
+        replaced_at: Some(at),
         ..reference("shop-2", at)
     };
     assert_eq!(named(&first, "shop-2", T3), Some(second(T3)));
