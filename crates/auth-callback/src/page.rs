@@ -59,12 +59,21 @@ pub(crate) fn result(
             name: row.name.as_deref(),
             appid: &row.appid,
         }),
-        paragraphs: &[&text.paragraph.replace("{vendor}", vendor)],
+        paragraphs: &[&text.paragraph.replace("{vendor}", &in_a_line(setting))],
         action,
         back: back.as_ref().map(|(text, href)| Back { text, href }),
         small_print: None,
     }
     .response(outcome.status(), setting)
+}
+
+/// Who asks, as a part of a sentence. A host may begin a line of its own: no Chinese word breaks there,
+/// and the browser must not break the host instead.
+fn in_a_line(setting: &Setting<'_>) -> String {
+    match setting.brand.name {
+        Some(_) => setting.vendor.to_owned(),
+        None => format!("\u{200b}{}", setting.vendor),
+    }
 }
 
 /// What a page says, in one language.
