@@ -6,7 +6,7 @@ use component_core::row::need::Need;
 use component_core::time::Deadline;
 use local::emulators::secret;
 use local::secrets::Outage;
-use serde_json::json;
+use serde_json::{Value, json};
 use wechat_simulator::{DEMO_APPIDS, Fault, FaultEffect, Settings};
 
 use crate::world::rows::number;
@@ -43,6 +43,17 @@ async fn world_with_a_reset_app_secret() -> World {
     world
 }
 
+/// Asks so often that the next try is minutes away.
+async fn be_refused_for_long(world: &World, request: &Value) {
+    for _try in 0..9 {
+        world.ask(request.clone()).await.unwrap_err();
+        world.clock.advance(300);
+    }
+    world.push_ticket().await;
+    world.ask(request.clone()).await.unwrap_err();
+    world.simulator.reset_calls();
+}
+
 #[tokio::test]
 async fn a_new_version_of_the_secret_ends_what_wechat_refused_under_the_one_before() {
     for request in [
@@ -50,14 +61,7 @@ async fn a_new_version_of_the_secret_ends_what_wechat_refused_under_the_one_befo
         json!({ "authorizer_appid": appid() }),
     ] {
         let world = world_with_a_reset_app_secret().await;
-        // So many tries that nobody tries again within minutes.
-        for _try in 0..9 {
-            world.ask(request.clone()).await.unwrap_err();
-            world.clock.advance(300);
-        }
-        world.push_ticket().await;
-        world.ask(request.clone()).await.unwrap_err();
-        world.simulator.reset_calls();
+        be_refused_for_long(&world, &request).await;
 
         // Another mistake: it is tried once, by the first caller who sees it.
         world.clock.advance(60);
@@ -89,13 +93,7 @@ async fn a_new_version_of_the_secret_ends_what_wechat_refused_under_the_one_befo
 async fn a_caller_for_an_account_meets_no_failure_that_a_success_elsewhere_has_ended() {
     let world = world_with_a_reset_app_secret().await;
     let request = json!({ "authorizer_appid": appid() });
-    for _try in 0..9 {
-        world.ask(request.clone()).await.unwrap_err();
-        world.clock.advance(300);
-    }
-    world.push_ticket().await;
-    world.ask(request.clone()).await.unwrap_err();
-    world.simulator.reset_calls();
+    be_refused_for_long(&world, &request).await;
     world.ask(request.clone()).await.unwrap_err();
     assert_eq!(world.wechat_calls("api_component_token"), 0);
 

@@ -67,8 +67,8 @@ pub(crate) fn result(
     .response(outcome.status(), setting)
 }
 
-/// Who asks, as a part of a sentence. A host may begin a line of its own: no Chinese word breaks there,
-/// and the browser must not break the host instead.
+/// Who asks, as a part of a sentence. A host may begin a line of its own: no Chinese word breaks
+/// there, and the browser must not break the host instead.
 fn in_a_line(setting: &Setting<'_>) -> String {
     match setting.brand.name {
         Some(_) => setting.vendor.to_owned(),

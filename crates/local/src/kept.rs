@@ -65,8 +65,8 @@ pub fn lock(file: &Path) -> Result<File, Error> {
     Ok(opened)
 }
 
-/// Makes a table that of `component`, an app id with the address of its WeChat, or of a simulated WeChat
-/// if there is none.
+/// Makes a table that of `component`, an app id with the address of its WeChat, or of a simulated
+/// WeChat if there is none.
 ///
 /// The tokens of one are worth nothing to the other, which would say that every merchant has
 /// withdrawn.

@@ -11,9 +11,9 @@ use url::{Host, Url};
 
 use super::{CALLBACK_PATH, MAX_BODY_BYTES, unknown};
 
-/// Lets nobody use these routes but processes on this machine that speak to this very port. The
-/// proxy that brings WeChat and merchants is such a process too: it is known by what it adds, and by
-/// the host, which it passes on.
+/// Keeps these routes for processes on this machine that speak to this very port. The proxy that
+/// brings WeChat and merchants is such a process too: it is known by what it adds, and by the host,
+/// which it passes on.
 pub fn for_this_machine(routes: Router) -> Router {
     routes.route_layer(from_fn(
         async |ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request<Body>, next: Next| {

@@ -94,7 +94,7 @@ pub(super) async fn say(State(simulator): State<Simulator>, Form(said): Form<Sai
         .is_some_and(|account| account.authorized);
     if !authorized {
         note(
-            Speaker::Nobody,
+            Speaker::Page,
             "该账号未授权，微信不会推送。 It has not authorized: WeChat pushes nothing.",
         );
         return back_to(&appid);
@@ -106,7 +106,7 @@ pub(super) async fn say(State(simulator): State<Simulator>, Form(said): Form<Sai
         Ok(outcome) => match &outcome.reply {
             Some(reply) => note(Speaker::Account, element(reply, "Content").unwrap_or(reply)),
             None => note(
-                Speaker::Nobody,
+                Speaker::Page,
                 "已送达，没有被动回复。 Delivered, and no passive reply.",
             ),
         },
@@ -129,7 +129,7 @@ fn lines(simulator: &Simulator, appid: &str) -> String {
         .map(|line| match line.speaker {
             Speaker::Customer => (line.at, "粉丝 customer", line.text.as_str()),
             Speaker::Account => (line.at, "账号 account", line.text.as_str()),
-            Speaker::Nobody => (line.at, "", line.text.as_str()),
+            Speaker::Page => (line.at, "", line.text.as_str()),
         })
         .collect();
     let sent = state.messages.iter();

@@ -11,8 +11,8 @@ pub(crate) enum Speaker {
     Customer,
     /// By a passive reply.
     Account,
-    /// The page: why nothing comes back.
-    Nobody,
+    /// The page itself: why nothing comes back.
+    Page,
 }
 
 /// A line of a chat with an account.
