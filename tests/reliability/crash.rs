@@ -86,7 +86,11 @@ fn what_a_killed_process_leaves_is_repaired_within_one_lease() {
         None => 0..variable("CRASHES").unwrap_or(CRASHES),
     };
     let _mine = MACHINE.blocking_lock();
-    let run = Run::new(seed);
+    let run = thread::Builder::new()
+        .stack_size(STACK_BYTES)
+        .spawn(move || Run::new(seed))
+        .unwrap();
+    let run = run.join().unwrap();
     let crashes = cases.end - cases.start;
     say(&format!("{crashes} processes are killed, seed {seed}"));
     let began = Instant::now();

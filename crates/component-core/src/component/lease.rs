@@ -214,11 +214,13 @@ impl Component {
         just_failed: bool,
         patience: Patience,
     ) -> Option<Error> {
-        if let Some(failure) = &slot.failure
-            && (just_failed
-                || need.shares(failure, self.clock.now()) && !self.is_mended(failure).await)
-        {
-            return Some(Error::Remembered(failure.clone()));
+        if let Some(failure) = &slot.failure {
+            // Boxed: to share a failure is seldom, and the look's state would be a part of every
+            // caller's.
+            let shares = need.shares(failure, self.clock.now());
+            if just_failed || shares && !Box::pin(self.is_mended(failure)).await {
+                return Some(Error::Remembered(failure.clone()));
+            }
         }
         // Before the lease: a caller without the secret holds no other back, and the time of the fetch
         // is not that of the call.
