@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use component_core::http::connector;
-use http::{StatusCode, header};
+use http::{StatusCode, Version, header};
 use local::emulators::{Emulators, secret};
 use local::secrets::{SECRET, SecretsManager};
 use reqwest::{Client, RequestBuilder, Response};
@@ -228,6 +228,8 @@ async fn nobody_outside_the_machine_gets_a_token_through_the_proxy() {
         asked().header("x-forwarded-for", "203.0.113.7"),
         asked().header("x-real-ip", "203.0.113.7"),
         asked().header("forwarded", "for=203.0.113.7"),
+        asked().header("cf-connecting-ip", "203.0.113.7"),
+        asked().version(Version::HTTP_10),
         by_proxy(events),
     ] {
         assert_eq!(status(refused).await, StatusCode::NOT_FOUND);

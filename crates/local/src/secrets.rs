@@ -137,7 +137,13 @@ impl SecretsManager {
             return;
         }
         match Credentials::parse(&value) {
-            Ok(_) => self.put(value),
+            Ok(_) => {
+                tracing::info!(
+                    "{} has changed: it is the next version of the secret",
+                    file.display()
+                );
+                self.put(value);
+            }
             Err(error) => {
                 tracing::error!("{}: {error}; the secret stays as it was", file.display());
             }

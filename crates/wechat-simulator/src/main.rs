@@ -59,7 +59,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with_writer(std::io::stderr)
         .init();
     let options = Options::parse();
-    let listener = TcpListener::bind((options.address, options.port)).await?;
+    let (address, port) = (options.address, options.port);
+    let listener = TcpListener::bind((address, port)).await;
+    let listener = listener.map_err(|error| format!("port {port} of {address}: {error}"))?;
     let address = listener.local_addr()?;
     let simulator = Simulator::new(settings(&options), SimClock::system(options.speed));
     if let Some(url) = &options.messages_url {

@@ -59,7 +59,8 @@ impl Component {
         // Boxed: to renew is seldom, and its state would be a part of every caller's.
         let (token, ended_by) = Box::pin(self.fresh_access_token(need, deadline)).await?;
         if ended_by == EndedBy::AnotherStack {
-            self.say_displaced().await;
+            self.say_displaced("a caller says that WeChat refuses")
+                .await;
         }
         Ok(token)
     }
@@ -113,7 +114,7 @@ impl Component {
         let answer = call(session(&token)).await;
         let accepted = !matches!(&answer, Err(error) if error.is_refusal(Refusal::AccessToken));
         if ended_by == EndedBy::AnotherStack && accepted {
-            self.say_displaced().await;
+            self.say_displaced("WeChat refuses").await;
         }
         Ok(answer?)
     }
@@ -226,12 +227,12 @@ impl Component {
 
     /// Two stacks that renew the tokens of one component end each other's, every five minutes and for
     /// ever.
-    async fn say_displaced(&self) {
+    async fn say_displaced(&self, refuses: &str) {
         let credentials = self.vault.current().await.ok();
         let component = credentials.map(|credentials| credentials.push.component_appid.clone());
         tracing::error!(
             component_appid = component.as_ref().map(ComponentAppId::as_str),
-            "WeChat refuses a component access token that should be good: another stack renews the tokens of this component, \
+            "{refuses} a component access token that should be good: another stack renews the tokens of this component, \
              and each ends the other's; give the other stack a component of its own, or let it ask this one's token getter"
         );
     }

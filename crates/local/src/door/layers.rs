@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
-use axum::http::{HeaderMap, Request, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, Request, Response, StatusCode, Version, header};
 use axum::middleware::{Next, from_fn};
 use url::{Host, Url};
 
@@ -17,23 +17,28 @@ use super::{CALLBACK_PATH, MAX_BODY_BYTES, unknown};
 pub fn for_this_machine(routes: Router) -> Router {
     routes.route_layer(from_fn(
         async |ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request<Body>, next: Next| {
-            if peer.ip().to_canonical().is_loopback() && names_this_machine(request.headers()) {
+            // Proxies speak the old version unless they are told otherwise, and a program does not.
+            let is_old = request.version() < Version::HTTP_11;
+            let is_near = peer.ip().to_canonical().is_loopback() && !is_old;
+            if is_near && names_this_machine(request.headers()) {
                 Ok(next.run(request).await)
             } else {
+                let path = request.uri().path();
+                tracing::warn!(path, "refused: this is for processes on this machine, and the request comes from another one or through a proxy");
                 Err(unknown().await)
             }
         },
     ))
 }
 
-/// Headers by which a proxy says for whom it speaks.
+/// Headers by which a proxy says for whom it speaks; that they end so counts.
 const OF_PROXIES: [&str; 6] = [
     "forwarded",
     "via",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-real-ip",
+    "-forwarded-for",
+    "-forwarded-host",
+    "-forwarded-proto",
+    "-ip",
 ];
 
 fn names_this_machine(headers: &HeaderMap) -> bool {
@@ -47,7 +52,8 @@ fn names_this_machine(headers: &HeaderMap) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     };
-    here && !OF_PROXIES.iter().any(|name| headers.contains_key(*name))
+    let of_proxy = |name: &HeaderName| OF_PROXIES.iter().any(|end| name.as_str().ends_with(end));
+    here && !headers.keys().any(of_proxy)
 }
 
 /// Lets a browser on another machine keep the cookie of an attempt. It takes no cookie with `Secure`,
