@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use url::Url;
 use wechat_simulator::{Settings, SimClock};
 
+use crate::world::browser::parameter;
 use crate::world::programs::{self, Program};
 use crate::world::{BEGINNING, HOST, appid};
 
@@ -117,16 +118,12 @@ async fn authorize(
     let cookie = cookie.split(';').next().unwrap().to_owned();
     let page = location(&clicked);
     assert!(page.as_str().starts_with(wechat), "{page}");
-    let given = |name: &str| {
-        let (_, value) = page.query_pairs().find(|(key, _)| key == name).unwrap();
-        value.into_owned()
-    };
     let seen = client.get(page.clone()).header(header::REFERER, start);
     let seen = seen.send().await.unwrap().text().await.unwrap();
     assert!(!seen.contains("data-error"), "{seen}");
     let form = url::form_urlencoded::Serializer::new(String::new())
-        .append_pair("pre_auth_code", &given("pre_auth_code"))
-        .append_pair("redirect_uri", &given("redirect_uri"))
+        .append_pair("pre_auth_code", &parameter(&page, "pre_auth_code"))
+        .append_pair("redirect_uri", &parameter(&page, "redirect_uri"))
         .append_pair("authorizer_appid", appid())
         .append_pair("decision", "confirm")
         .finish();
@@ -158,6 +155,12 @@ async fn serve(wechat: &Program, secret: &str, data: &str) -> Program {
         ("WECHAT_OPEN_BASE_URL", &wechat.url),
     ];
     programs::start("local", &options, &variables).await
+}
+
+/// `local` with a simulated WeChat, as a newcomer starts it.
+async fn simulated() -> Program {
+    let options = ["--port", "0", "--wechat-port", "0"];
+    programs::start("local", &options, &[]).await
 }
 
 async fn post(client: &Client, url: &str, body: &Value) -> (StatusCode, Value) {
@@ -364,8 +367,7 @@ async fn the_simulated_wechat_remembers_after_a_restart_what_the_table_holds() {
 #[tokio::test]
 async fn a_phone_in_the_network_goes_the_whole_way_without_tls() {
     let client = component_core::http::client().unwrap();
-    let options = ["--port", "0", "--wechat-port", "0"];
-    let program = programs::start("local", &options, &[]).await;
+    let program = simulated().await;
     let (app, wechat) = (&program.url, program.wechat_url.as_ref().unwrap());
     let lan = "192.168.0.7:8080";
     let settings = json!({ "authorization_host": lan });
@@ -403,8 +405,7 @@ async fn a_table_with_tokens_is_for_one_process_and_one_user() {
 #[tokio::test]
 async fn the_page_at_the_root_leads_to_everything() {
     let client = component_core::http::client().unwrap();
-    let options = ["--port", "0", "--wechat-port", "0"];
-    let program = programs::start("local", &options, &[]).await;
+    let program = simulated().await;
     let (app, wechat) = (&program.url, program.wechat_url.as_ref().unwrap());
     let page = client.get(format!("{app}/")).send().await.unwrap();
     let page = page.text().await.unwrap();

@@ -117,12 +117,10 @@ impl Outcome {
         reason = "a table: what is said in either language, one outcome after the other"
     )]
     fn text(&self, language: Language, can_start: bool) -> Text {
+        let authorizer = self.authorizer();
         let (mark, next, titles, paragraphs) = match self {
-            Self::Connected(row)
-            | Self::ConnectedBefore(row)
-            | Self::AlreadyConnected(row)
-            | Self::ConnectedElsewhere(row)
-                if matches!(row.standing, Standing::ReauthorizationRequired) =>
+            _ if authorizer
+                .is_some_and(|row| row.standing == Standing::ReauthorizationRequired) =>
             {
                 (
                     Mark::Bad,
@@ -134,25 +132,18 @@ impl Outcome {
                     ),
                 )
             }
-            Self::Connected(row)
-            | Self::ConnectedBefore(row)
-            | Self::AlreadyConnected(row)
-            | Self::ConnectedElsewhere(row)
-                if row.limited_at.is_some() =>
-            {
+            _ if authorizer.is_some_and(|row| row.limited_at.is_some()) => (
+                Mark::Wait,
+                Next::Nothing,
                 (
-                    Mark::Wait,
-                    Next::Nothing,
-                    (
-                        "授权成功，但微信限制了该账号",
-                        "Connected, but limited by WeChat",
-                    ),
-                    (
-                        "账号已授权，无需重新授权。请登录微信公众平台，解除对该账号的限制，之后会自动恢复。",
-                        "The account is connected; to authorize again does not help. Have WeChat lift its limit on the account: it then works by itself.",
-                    ),
-                )
-            }
+                    "授权成功，但微信限制了该账号",
+                    "Connected, but limited by WeChat",
+                ),
+                (
+                    "账号已授权，无需重新授权。请登录微信公众平台，解除对该账号的限制，之后会自动恢复。",
+                    "The account is connected; to authorize again does not help. Have WeChat lift its limit on the account: it then works by itself.",
+                ),
+            ),
             Self::Connected(_) => (
                 Mark::Good,
                 Next::GoBack,

@@ -74,12 +74,13 @@ pub fn lock(file: &Path) -> Result<File, Error> {
 /// # Errors
 /// If it is another's, or cannot be read or written.
 pub async fn claim(dynamodb: &Client, component: Option<&str>) -> Result<(), Error> {
-    let rows = rows(dynamodb).await?;
-    let owner = rows.iter().find(|row| text(row, "pk") == Some(OWNER));
-    let owner = match owner {
+    let get = dynamodb.get_item().table_name(TABLE);
+    let get = get.key("pk", AttributeValue::S(OWNER.to_owned())).send();
+    let row = get.await?.item;
+    let owner = match &row {
         Some(row) => text(row, "owner"),
         // A version before this one has written the rows, for a simulated WeChat.
-        None if !rows.is_empty() => Some(SIMULATED),
+        None if holds_rows(dynamodb).await? => Some(SIMULATED),
         None => None,
     };
     let claimed = component.unwrap_or(SIMULATED);
@@ -163,6 +164,11 @@ async fn authorization(store: &Store, appid: &str) -> Result<Option<Remembered>,
         auth_time: row.auth_epoch.as_secs(),
         permission_sets: sets.filter_map(|set| u32::try_from(*set).ok()).collect(),
     }))
+}
+
+async fn holds_rows(dynamodb: &Client) -> Result<bool, Error> {
+    let first = dynamodb.scan().table_name(TABLE).limit(1).send();
+    Ok(first.await?.count() > 0)
 }
 
 async fn rows(dynamodb: &Client) -> Result<Vec<Row>, Error> {

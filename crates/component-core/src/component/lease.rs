@@ -19,6 +19,9 @@ use crate::wechat::CALL_TIMEOUT;
 pub(super) trait Row: Sized {
     type Kind: Clone;
 
+    /// Whether its renewal needs the component's token, which another row holds.
+    const NEEDS_COMPONENT_TOKEN: bool;
+
     fn slot(&self) -> &TokenSlot<Self::Kind>;
     #[must_use]
     fn leased(&self, lease: LeaseSlot, now: Timestamp) -> Self;
@@ -151,7 +154,7 @@ impl Component {
                 Turn::Renew(taken) => {
                     let just_failed =
                         awaited == Some(slot.lease.seq) && slot.lease.until == Timestamp::default();
-                    if let Some(error) = self.hindrance(need, slot, just_failed, patience).await {
+                    if let Some(error) = self.hindrance(&row, need, just_failed, patience).await {
                         return self.ease(need, slot, error).map(Taken::Token);
                     }
                     if !looked_again {
@@ -207,18 +210,18 @@ impl Component {
 
     /// Why no renewal is begun now: the one that we waited for has `just_failed`, or another one within
     /// its pause; there is no secret; there is no time.
-    async fn hindrance<K: Clone>(
+    async fn hindrance<R: Row>(
         &self,
-        need: &Need<K>,
-        slot: &TokenSlot<K>,
+        row: &R,
+        need: &Need<R::Kind>,
         just_failed: bool,
         patience: Patience,
     ) -> Option<Error> {
-        if let Some(failure) = &slot.failure {
+        if let Some(failure) = &row.slot().failure {
             // Boxed: to share a failure is seldom, and the look's state would be a part of every
             // caller's.
             let shares = need.shares(failure, self.clock.now());
-            if just_failed || shares && !Box::pin(self.is_mended(failure)).await {
+            if just_failed || shares && !Box::pin(self.is_mended::<R>(failure)).await {
                 return Some(Error::Remembered(failure.clone()));
             }
         }
@@ -235,7 +238,7 @@ impl Component {
     /// that failed; what concerned every account has not kept WeChat from giving another one its
     /// token; or the component's own token, for want of which an authorizer's row holds the failure,
     /// has come.
-    async fn is_mended(&self, failure: &Failure) -> bool {
+    async fn is_mended<R: Row>(&self, failure: &Failure) -> bool {
         if failure.secret.is_some() && self.vault.newest_version().await > failure.secret {
             return true;
         }
@@ -243,7 +246,8 @@ impl Component {
         if failure.is_over_since(renewed_at) {
             return true;
         }
-        failure.is_of_component_token()
+        R::NEEDS_COMPONENT_TOKEN
+            && failure.is_of_component_token()
             && matches!(self.store.component_token().await, Ok(row) if row.slot.failure.is_none())
     }
 
@@ -423,6 +427,8 @@ fn lease_on<R: Row>(row: &R) -> Lease {
 impl Row for ComponentToken {
     type Kind = ComponentAccessToken;
 
+    const NEEDS_COMPONENT_TOKEN: bool = false;
+
     fn slot(&self) -> &TokenSlot<ComponentAccessToken> {
         &self.slot
     }
@@ -460,6 +466,8 @@ impl Row for ComponentToken {
 
 impl Row for Authorizer {
     type Kind = AuthorizerAccessToken;
+
+    const NEEDS_COMPONENT_TOKEN: bool = true;
 
     fn slot(&self) -> &TokenSlot<AuthorizerAccessToken> {
         &self.slot

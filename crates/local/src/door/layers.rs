@@ -65,23 +65,22 @@ pub fn over_plain_http(routes: Router) -> Router {
         if !is_plain {
             return next.run(request).await;
         }
-        let cookie = headers
-            .get(header::COOKIE)
-            .and_then(|cookie| cookie.to_str().ok());
-        if let Some(cookie) = cookie.and_then(|cookie| cookie.replace(PLAIN, SECURE).parse().ok()) {
-            headers.insert(header::COOKIE, cookie);
-        }
+        rewrite(headers, &header::COOKIE, |cookie| {
+            cookie.replace(PLAIN, SECURE)
+        });
         let mut response = next.run(request).await;
-        let headers = response.headers_mut();
-        let cookie = headers
-            .get(header::SET_COOKIE)
-            .and_then(|cookie| cookie.to_str().ok());
-        let plain = cookie.map(|cookie| cookie.replace(SECURE, PLAIN).replace("; Secure", ""));
-        if let Some(plain) = plain.and_then(|cookie| cookie.parse().ok()) {
-            headers.insert(header::SET_COOKIE, plain);
-        }
+        rewrite(response.headers_mut(), &header::SET_COOKIE, |cookie| {
+            cookie.replace(SECURE, PLAIN).replace("; Secure", "")
+        });
         response
     }))
+}
+
+fn rewrite(headers: &mut HeaderMap, name: &HeaderName, change: fn(&str) -> String) {
+    let text = headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(changed) = text.and_then(|text| change(text).parse().ok()) {
+        headers.insert(name, changed);
+    }
 }
 
 /// How the cookies of merchants' pages begin, and what stands for it where no cookie is secure.
